@@ -1,0 +1,127 @@
+"""The composition root: everything that makes an agent, put together, started, and stopped in the reverse order."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import structlog
+
+from fileflux.actors.kernel import runtime
+from fileflux.actors.kernel.pump import Pump
+from fileflux.clock import SystemClock
+from fileflux.protocol.limits import MIB
+from fileflux.protocol.session import Session, Side
+from fileflux.workers.pool import WorkerPool
+from fileflux.workers.slots import Arena, Slot
+from flux_agent.config import AgentConfig
+from flux_agent.connection import Connection
+from flux_agent.requests import Requests
+from flux_agent.transfer.engine import Engine
+from flux_agent.transfer.regions import UNIT, Region
+from flux_agent.transfer.turns import Turns
+from flux_agent.transfer.workers import PooledWorkers
+from flux_agent.transports.websocket import WebSocketDialer
+
+log = structlog.get_logger(__name__)
+
+TASKS: Final = "flux_agent.transfer.tasks:agent_tasks"
+M_TRIM_THRESHOLD: Final = -1
+M_MMAP_THRESHOLD: Final = -3
+KEEP_BYTES: Final = 64 * MIB
+"""malloc keeps this much instead of giving each freed message back to the system: fresh pages halve the throughput."""
+
+
+class Agent:
+    """Call ``start``, then ``wait``; ``stop`` from anywhere."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        limits = config.limits
+        clock = SystemClock()
+        self._turns = Turns(_failed)
+        self._pump = Pump()
+        # Two whole units on top, so that the largest frame fits into half of the usual size.
+        self._arena = Arena(limits.arena_bytes + 2 * UNIT)
+        half = self._arena_half(limits.arena_bytes // 2 + UNIT)
+        init = {"read": list(config.read), "write": list(config.write), "protected": list(config.protected)}
+        self._pool = WorkerPool(config.workers, TASKS, init, self._arena, limits, name="agent")
+        workers = PooledWorkers(self._pool, self._turns)
+        reading, receiving = (Region(base, self._turns.post) for base in half)
+        engine = Engine(workers, reading, receiving, limits, clock, self._later)
+        session = Session(Side.AGENT, limits, agent_name=config.name, receive_buffer=limits.receive_buffer)
+        dialer = WebSocketDialer(config.hub, config.token, self._pump, limits, clock)
+        self._connection = Connection(dialer.dial, session, engine, self._turns, limits, clock)
+        requests = Requests(workers, limits, agent_version(), self._connection.send)
+        self._connection.bind(requests)
+        self._task: runtime.Task | None = None
+        self._stop = runtime.Event()
+
+    def start(self) -> None:
+        """Begin to connect. Workers are up before the first request can come."""
+        self._pool.start()
+        self._pump.start()
+        self._task = runtime.spawn(self._connection.run, name="connection")
+
+    def wait(self) -> None:
+        """Until ``request_stop``; then everything is stopped in order."""
+        self._stop.wait()
+        self._connection.stop()
+        if self._task is not None:
+            self._task.join(timeout=2.0)
+        self._pool.stop()
+        self._pump.stop()
+        self._arena.close()
+
+    def request_stop(self) -> None:
+        self._stop.set()
+
+    def _later(self, seconds: float, turn: Callable[[], None]) -> None:
+        if seconds <= 0:
+            self._pump.call_soon(lambda: self._turns.post(turn))
+        else:
+            runtime.spawn_later(seconds, lambda: self._turns.post(turn))
+
+    def _arena_half(self, size: int) -> tuple[Slot, Slot]:
+        first, second = self._arena.alloc(size), self._arena.alloc(size)
+        if first is None or second is None:
+            raise AssertionError("an empty arena holds its own halves")
+        return first, second
+
+
+def run(config: AgentConfig) -> None:
+    """Run an agent until SIGTERM or SIGINT. The process must be patched (kernel.runtime.patch)."""
+    keep_freed_memory()
+    agent = Agent(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.request_stop())
+    agent.start()
+    if not config.read and not config.write:
+        log.warning("no_roots", help="this agent may touch no directory: add --read DIR and --write DIR")
+    agent.wait()
+
+
+def agent_version() -> str:
+    try:
+        return version("fileflux")
+    except PackageNotFoundError:
+        return "0"
+
+
+def keep_freed_memory() -> None:
+    """Raise malloc's thresholds where the C library has them; elsewhere nothing happens."""
+    if sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, KEEP_BYTES // 2)
+    mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+
+
+def _failed(error: Exception) -> None:
+    log.error("turn_failed", error=repr(error), exc_info=error)

@@ -1,0 +1,400 @@
+"""The receiving end of a transfer: opens the part, writes and syncs chunks, commits when both ends agree.
+
+Sans-I/O. Whole frames come in slots of shared memory; checking, writing and syncing are tasks of workers. A chunk is acknowledged by
+the sync that began after it was written. The states are in ``sink_state.py``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from fileflux.errors import FluxError
+from fileflux.protocol import messages as m
+from fileflux.protocol.frames import FrameHeader, check_geometry, total_chunks
+from fileflux.protocol.limits import HASH_SIZE, Limits
+from fileflux.protocol.ranges import RangeSet
+from flux_agent.transfer.digest import ChunkDigest
+from flux_agent.transfer.effects import Effect, RunTask, SendHavePage, SendItem
+from flux_agent.transfer.machine import Machine, out_of_place
+from flux_agent.transfer.regions import Slot
+from flux_agent.transfer.sink_state import Event, State, step
+from flux_agent.transfer.synced import SyncGroups
+
+HAVE_STEP = 32
+"""Chunks hashed by one task: 256 MiB of the usual size, about 0.2 s of a worker."""
+COPIES_PER_TURN = 1024
+"""Ranges of equal chunks looked at in one step: one that is here already costs no task, so nothing else bounds them."""
+
+
+Claims = dict[str, int]
+"""Final paths that live transfers of this agent are to fill, and their wire ids."""
+
+
+class SinkMachine(Machine):
+    """Call ``begin`` first, ``wants`` for every frame, ``tick`` when ``deadline`` has come."""
+
+    close_task = "sink_close"
+
+    def __init__(self, request: m.TransferRequestItem, limits: Limits, claims: Claims) -> None:
+        super().__init__(request)
+        self._limits = limits
+        self._claims = claims
+        self.state = State.OPENING
+        self.final_path: str | None = None
+        self.size = request.size
+        self.total = total_chunks(request.size, request.chunk_size)
+        self._digest = ChunkDigest(self.total)
+        self._attempt = request.attempt
+        self._basis: str | None = None
+        self._have_count = 0
+        self._have = bytearray()
+        self._have_asked = 0
+        self._have_done: dict[int, bytes] = {}
+        self._writing: set[int] = set()
+        self._copies: deque[tuple[int, int]] = deque()
+        self._copying = 0
+        self._groups = SyncGroups(limits.sync_group_bytes, limits.sync_group_s)
+        self._hashed = 0
+        self._hashing = False
+        self._file_sha256: str | None = None
+        self._commit: m.TransferCommitItem | None = None
+        self._committing = False
+        self._discard = False
+
+    @property
+    def closed(self) -> bool:
+        return self.state is State.CLOSED
+
+    @property
+    def moving(self) -> bool:
+        return self.state in (State.RECEIVING, State.COMMITTING)
+
+    def begin(self) -> list[Effect]:
+        request = self.request
+        return [
+            self._run(
+                "sink_open",
+                path=request.path,
+                name=request.name,
+                landing=request.landing,
+                part=request.part,
+                size=request.size,
+                mtime_ns=request.mtime_ns,
+                mode=request.mode,
+                chunk_size=request.chunk_size,
+                conflict=request.conflict,
+                preserve_mtime=request.preserve_mtime,
+                attempt=self._attempt,
+                final_path=request.final_path,
+                have=request.have,
+            )
+        ]
+
+    # What the hub says
+
+    def wants(self, header: FrameHeader, now: float) -> tuple[bool, list[Effect]]:
+        """Whether the frame that begins is to be taken in. Raises RemoteProtocolError for one that cannot be of this file."""
+        if not self._hub_step(Event.FRAME):
+            return False, []
+        check_geometry(header, self.size, self.request.chunk_size)
+        index = header.index
+        if index in self._writing:
+            return False, []
+        if self._groups.written(index):
+            # Sent again because its ack was lost: the same ack answers both.
+            return False, self._acked(((index, index),)) if self._groups.synced(index) else self._sync(now)
+        return True, []
+
+    def frame_ready(self, index: int, slot: Slot) -> list[Effect]:
+        """A wanted frame is whole in ``slot``, which has just its size and is the machine's from now on."""
+        if self._is_closing() or index in self._writing or self._groups.written(index):
+            slot.release()
+            return []
+        self._writing.add(index)
+        return [self._run("sink_write", key=self._chunk_key(index), context=index, slot=slot, handle=self.handle)]
+
+    def same(self, ranges: m.Ranges, now: float) -> list[Effect]:
+        """The source found these chunks equal to what the have pages said."""
+        if not self._hub_step(Event.SAME):
+            return []
+        for first, last in ranges:
+            if last >= self._have_count:
+                raise out_of_place(self, f"chunk_same up to {last}", f"at {self._have_count} hashes")
+            self._copies.append((first, last))
+        return self._advance(now)
+
+    def resumed(self) -> list[Effect]:
+        """A link changed. Half-received frames are the engine's to forget; what is whole here goes on."""
+        self._hub_step(Event.RESUMED)
+        return []
+
+    def committed(self, item: m.TransferCommitItem, now: float) -> list[Effect]:
+        """Both ends agree, says the hub: publish."""
+        if not self._hub_step(Event.COMMIT):
+            return []
+        self._commit = item
+        whole = self._groups.synced_count == self.total and self._digest.whole
+        if not whole or item.size != self.size or item.chunk_digest != self._digest.hexdigest():
+            return self.fail("stale_have", "what is on disk here is not what the source read", retryable=True)
+        return self._advance(now)
+
+    def cancel(self, *, discard: bool) -> list[Effect]:
+        if self._is_closing():
+            return []
+        self._discard = discard
+        return self._close()
+
+    def link_lost(self) -> list[Effect]:
+        if step(self.state, Event.LINK_LOST) is not None:
+            self._step(Event.LINK_LOST)
+        return []
+
+    # Time
+
+    def deadline(self) -> float | None:
+        """When ``tick`` is due."""
+        if self._is_closing():
+            return None
+        if self._copies and self._copying < self._limits.worker_in_flight and self.state is not State.COMPARING:
+            return 0.0
+        return self._groups.deadline()
+
+    def tick(self, now: float) -> list[Effect]:
+        return self._advance(now)
+
+    def progress(self) -> m.TransferProgressItem:
+        return m.TransferProgressItem(self.wire_id, self._groups.synced_bytes, self._groups.synced_count, self.times.shown())
+
+    # Tasks
+
+    def _handlers(self) -> dict[str, Callable[[RunTask, dict[str, Any], float], list[Effect]]]:
+        return {
+            "sink_open": self._opened,
+            "sink_have": self._have_hashed,
+            "sink_write": self._wrote,
+            "sink_copy": self._copied,
+            "sink_sync": self._sync_done,
+            "sink_hash": self._hash_done,
+            "sink_commit": self._delivered,
+        }
+
+    def _opened(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
+        del task
+        self.handle = value["handle"]
+        state: m.SinkState = value["state"]
+        final_path: str = value["final_path"]
+        self._have_count = value["have_count"]
+        self._basis = value["basis"]
+        item = m.TransferAcceptItem(
+            self.wire_id, "destination", state=state, final_path=final_path, have_count=self._have_count
+        )
+        accept = SendItem(m.TransferAccept, item)
+        if state in ("equal", "skipped"):
+            return [accept, *self._close()]
+        if self._claims.setdefault(final_path, self.wire_id) != self.wire_id:
+            return self.fail("busy", f"another transfer is writing {final_path}", retryable=True)
+        self.final_path = final_path
+        self._step(Event.OPENED)
+        if not self._have_count:
+            self._step(Event.COMPARED)
+        return [accept, *self._advance(now)]
+
+    def _have_hashed(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
+        self._have_done[task.context] = bytes.fromhex(value["hashes"])
+        effects: list[Effect] = []
+        while (first := len(self._have) // HASH_SIZE) in self._have_done:
+            hashes = self._have_done.pop(first)
+            self._have += hashes
+            effects.append(SendHavePage(first, hashes))
+        if len(self._have) == self._have_count * HASH_SIZE:
+            self._step(Event.COMPARED)
+        return [*effects, *self._advance(now)]
+
+    def _wrote(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
+        index: int = task.context
+        self._writing.discard(index)
+        if task.slot is not None:
+            task.slot.release()
+        self.times.write += now - task.submitted_at
+        if "nack" in value:
+            return [SendItem(m.ChunkNack, m.ChunkNackItem(self.wire_id, index, str(value["nack"])))]
+        self._on_disk(index, bytes.fromhex(value["sha"]), now)
+        return self._advance(now)
+
+    def _copied(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
+        del value
+        self._copying -= 1
+        index: int = task.context
+        self._on_disk(index, self._had(index), now)
+        return self._advance(now)
+
+    def _on_disk(self, index: int, sha: bytes, now: float) -> None:
+        if not self._groups.written(index):
+            self._digest.add(index, sha)
+            self._groups.add(index, index, self._length(index, index), now)
+
+    def _sync_done(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
+        del value
+        self.times.sync += now - task.submitted_at
+        return [*self._acked(self._groups.finished()), *self._advance(now)]
+
+    def _hash_done(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
+        del task
+        self._hashing = False
+        self._hashed = value["position"]
+        self._file_sha256 = value["sha256"]
+        return self._advance(now)
+
+    def _delivered(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
+        del task, now
+        item = m.TransferCompleteItem(
+            self.wire_id, value["size"], self._digest.hexdigest(), value["sha256"], value["final_path"]
+        )
+        return [SendItem(m.TransferComplete, item), *self._close()]
+
+    def _task_failed(self, task: RunTask, error: FluxError) -> list[Effect]:
+        # After a failed sync nobody knows what the disk holds: the part is void.
+        self._discard = task.task == "sink_sync"
+        return super()._task_failed(task, error)
+
+    def _redone(self, task: RunTask) -> RunTask:
+        if task.task == "sink_commit":
+            # The lost worker may have renamed already, which only a repeated attempt looks for.
+            task.args["attempt"] = max(2, task.args["attempt"])
+        return super()._redone(task)
+
+    # Moving on
+
+    def _advance(self, now: float) -> list[Effect]:
+        if self._is_closing():
+            return []
+        if self.state is State.COMPARING:
+            return self._hash_have()
+        return [*self._copy(now), *self._sync(now), *self._hash_file(), *self._publish()]
+
+    def _hash_have(self) -> list[Effect]:
+        effects: list[Effect] = []
+        while self._have_asked < self._have_count and self.running < self._limits.worker_in_flight:
+            first = self._have_asked
+            count = min(HAVE_STEP, self._have_count - first)
+            self._have_asked += count
+            key = self._chunk_key(f"have{first}")
+            effects.append(self._run("sink_have", key=key, context=first, handle=self.handle, first=first, count=count))
+        return effects
+
+    def _copy(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for _ in range(COPIES_PER_TURN):
+            if not self._copies or self._copying >= self._limits.worker_in_flight:
+                break
+            first, last = self._copies.popleft()
+            if self._basis == "part" and not self._digest.any_known(first, last):
+                self._digest.add_row(first, bytes(self._have[first * HASH_SIZE : (last + 1) * HASH_SIZE]))
+                self._groups.add(first, last, self._length(first, last), now)
+                continue
+            if first < last:
+                self._copies.appendleft((first + 1, last))
+            if self._groups.synced(first):
+                effects.extend(self._acked(((first, first),)))
+            elif self._groups.written(first) or first in self._writing:
+                continue
+            elif self._basis == "part":
+                self._on_disk(first, self._had(first), now)
+            else:
+                self._copying += 1
+                sha = self._had(first).hex()
+                key = self._chunk_key(first)
+                effects.append(self._run("sink_copy", key=key, context=first, handle=self.handle, index=first, sha=sha))
+        return effects
+
+    def _length(self, first: int, last: int) -> int:
+        chunk = self.request.chunk_size
+        return min(self.size, (last + 1) * chunk) - first * chunk
+
+    def _sync(self, now: float) -> list[Effect]:
+        everything = self._groups.written_count == self.total
+        if self.state is State.COMPARING or not self._groups.start(now, at_once=everything):
+            return []
+        return [self._run("sink_sync", key=self._chunk_key("sync"), handle=self.handle)]
+
+    def _hash_file(self) -> list[Effect]:
+        if self.total == 1 or self._hashing or self._hashed >= self._digest.prefix:
+            return []
+        self._hashing = True
+        return [self._run("sink_hash", handle=self.handle, upto=self._hash_step(self._hashed, self._digest.prefix))]
+
+    def _publish(self) -> list[Effect]:
+        item = self._commit
+        ours = self._digest.hash_of(0) if self.total == 1 else self._file_sha256
+        if item is None or self._committing or ours is None:
+            return []
+        if item.file_sha256 not in (None, ours):
+            self._discard = True
+            return self.fail("hash_mismatch", "every chunk agreed and the whole file's SHA-256 does not", retryable=False)
+        self._committing = True
+        request = self.request
+        return [
+            self._run(
+                "sink_commit",
+                handle=self.handle,
+                size=item.size,
+                file_sha256=item.file_sha256,
+                ours=ours,
+                mtime_ns=item.mtime_ns,
+                mode=item.mode,
+                preserve_mtime=request.preserve_mtime,
+                preserve_mode=request.preserve_mode,
+                conflict=request.conflict,
+                attempt=self._attempt,
+                reread=request.verify == "reread",
+            )
+        ]
+
+    def _had(self, index: int) -> bytes:
+        return bytes(self._have[index * HASH_SIZE : (index + 1) * HASH_SIZE])
+
+    def _acked(self, ranges: m.Ranges) -> list[Effect]:
+        return [SendItem(m.ChunkAck, m.ChunksItem(self.wire_id, ranges))] if ranges else []
+
+    def _close(self) -> list[Effect]:
+        self._step(Event.ENDED)
+        return self._drained()
+
+    def _drained(self) -> list[Effect]:
+        if not self.running and not self.closed and self._discard:
+            # The part is removed before the end is told, so that a later attempt does not find it half gone.
+            self._discard = False
+            return [self._run("sink_close", handle=self.handle, discard=True)]
+        return super()._drained()
+
+    def _close_args(self) -> dict[str, Any]:
+        return {"wire": self.wire_id, "handle": self.handle, "discard": False}
+
+    def _close_now(self) -> None:
+        self._step(Event.DRAINED)
+        if self.final_path is not None:
+            self._claims.pop(self.final_path, None)
+
+    def _late(self, task: RunTask, value: dict[str, Any]) -> None:
+        if task.task == "sink_open":
+            self.handle = value["handle"]
+
+    def _is_closing(self) -> bool:
+        return self.state in (State.CLOSING, State.CLOSED)
+
+    def _hub_step(self, event: Event) -> bool:
+        """False when the message is merely late. Raises RemoteProtocolError when it is out of place."""
+        if self._is_closing():
+            return False
+        if step(self.state, event) is None:
+            raise out_of_place(self, event.name.lower(), self.state.name.lower())
+        self._step(event)
+        return True
+
+    def _step(self, event: Event) -> None:
+        following = step(self.state, event)
+        if following is None:
+            raise AssertionError(f"{event.name} in {self.state.name}")
+        self.state = following

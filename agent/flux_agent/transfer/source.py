@@ -1,0 +1,392 @@
+"""The sending end of a transfer: opens the file, keeps a few chunks ahead of the link, says what it read.
+
+Sans-I/O. Reading, hashing and packing are tasks of workers; frames stay in shared memory until ``take`` has handed out their last
+piece. The states are in ``source_state.py``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fileflux.errors import FluxError
+from fileflux.protocol import messages as m
+from fileflux.protocol.frames import chunk_length, total_chunks
+from fileflux.protocol.limits import HASH_SIZE, HEADER_SIZE, Limits
+from fileflux.protocol.ranges import RangeSet
+from fileflux.protocol.window import SendWindow
+from flux_agent.transfer.digest import ChunkDigest
+from flux_agent.transfer.effects import DropUnsent, Effect, FramesReady, NeedSlot, RunTask, SendItem
+from flux_agent.transfer.machine import Machine, out_of_place
+from flux_agent.transfer.plan import ChunkPlan
+from flux_agent.transfer.regions import Slot
+from flux_agent.transfer.source_state import Event, State, step
+
+
+@dataclass(slots=True)
+class Frame:
+    """A chunk's frame in its slot, ``sent`` bytes of which were taken."""
+
+    index: int
+    slot: Slot
+    size: int
+    sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Bytes to send now. ``data`` is valid until the machine's next call; copy it, then call ``taken``."""
+
+    index: int
+    offset: int
+    data: memoryview
+    whole: bool
+
+
+class SourceMachine(Machine):
+    """Call ``begin`` first, ``take`` and ``taken`` whenever the link has room."""
+
+    close_task = "source_close"
+
+    def __init__(self, request: m.TransferRequestItem, limits: Limits) -> None:
+        super().__init__(request)
+        self._limits = limits
+        self.state = State.OPENING
+        self._digest = ChunkDigest(1)
+        self._have = bytearray()
+        self._window = SendWindow()
+        self._paused = False
+        self._plan = ChunkPlan()
+        # Chunks on their way through this machine, and the bytes of their frames at most.
+        self._slots_wanted = 0
+        self._reading = 0
+        self._ready: deque[Frame] = deque()
+        self._pending = 0
+        # Results of chunks that were asked for before the last transfer_resume carry an older number.
+        self._pass = 0
+        self._stalled_at: float | None = None
+        self._hashed = 0
+        self._hashing = False
+        self._checking = False
+        self._file_sha256: str | None = None
+        self._completed = False
+        self._moved = RangeSet()
+        self._bytes = 0
+
+    @property
+    def closed(self) -> bool:
+        return self.state is State.CLOSED
+
+    @property
+    def moving(self) -> bool:
+        return self.state in (State.MOVING, State.STALLED, State.CHECKING)
+
+    def begin(self) -> list[Effect]:
+        request = self.request
+        return [
+            self._run(
+                "source_open",
+                path=request.path,
+                name=request.name,
+                chunk_size=request.chunk_size,
+                prefix=request.on_change == "prefix",
+            )
+        ]
+
+    # What the hub says
+
+    def have_page(self, first: int, hashes: memoryview) -> list[Effect]:
+        """Hashes of what the destination holds; pages come in order without gaps."""
+        if not self._hub_step(Event.HAVE):
+            return []
+        count = len(hashes) // HASH_SIZE
+        if first * HASH_SIZE != len(self._have) or first + count > self.total:
+            raise out_of_place(self, f"have page from {first}", f"at {len(self._have) // HASH_SIZE} of {self.total}")
+        self._have += hashes
+        return []
+
+    def resumed(self, item: m.TransferResumeItem, now: float) -> list[Effect]:
+        """Start, or go on after a link change: what is not ``acked`` is to be sent, ``received`` is what counts as sent."""
+        first = self.state is State.WAITING
+        if first and item.have_count * HASH_SIZE != len(self._have):
+            raise out_of_place(self, f"transfer_resume with {item.have_count} hashes", f"at {len(self._have) // HASH_SIZE}")
+        if not self._hub_step(Event.RESUMED):
+            return []
+        self._window.reset(item.received, item.up_to)
+        self._stop_sending()
+        self._pass += 1
+        self._plan.restart(RangeSet.from_ranges(item.acked), self.total)
+        return [DropUnsent(), *self._advance(now)]
+
+    def granted(self, item: m.WindowItem, now: float) -> list[Effect]:
+        """The window grew."""
+        if not self._hub_step(Event.GRANTED):
+            return []
+        self._window.grant(item.up_to)
+        if self._stalled_at is not None:
+            self.times.window += now - self._stalled_at
+            self._stalled_at = None
+        return [FramesReady(), *self._advance(now)]
+
+    def chunk_wanted(self, index: int, now: float) -> list[Effect]:
+        """The destination refused a chunk: read and send it again."""
+        if index >= self.total:
+            raise out_of_place(self, f"chunk_request {index}", f"of {self.total} chunks")
+        if not self._hub_step(Event.CHUNK_WANTED):
+            return []
+        self._plan.again(index)
+        return self._advance(now)
+
+    def pause(self, *, paused: bool, now: float) -> list[Effect]:
+        self._paused = paused
+        return [FramesReady(), *self._advance(now)]
+
+    def released(self) -> list[Effect]:
+        """The file stands at the destination. Only ``keep`` is known so far: nothing is to be done here."""
+        if self._is_closing():
+            return []
+        if not self._completed or step(self.state, Event.RELEASED) is None:
+            raise out_of_place(self, "transfer_release", self.state.name.lower())
+        self._step(Event.RELEASED)
+        self._stop_sending()
+        return [SendItem(m.TransferReleased, m.TransferReleasedItem(self.wire_id)), *self._drained()]
+
+    def cancel(self, *, discard: bool) -> list[Effect]:
+        del discard
+        return [] if self._is_closing() else self._close()
+
+    def link_lost(self) -> list[Effect]:
+        """Nothing can be sent until ``resumed``; what is in flight is given up."""
+        if step(self.state, Event.LINK_LOST) is not None:
+            self._step(Event.LINK_LOST)
+            self._stop_sending()
+            self._pass += 1
+        return []
+
+    # What the engine reports
+
+    def slot_granted(self, slot: Slot, now: float) -> list[Effect]:
+        """Answer to NeedSlot: read the next chunk into it."""
+        del now
+        self._slots_wanted -= 1
+        index = self._plan.take() if self.state is State.MOVING else None
+        if index is None:
+            self._pending -= slot.size
+            slot.release()
+            return []
+        have = bytes(self._have[index * HASH_SIZE : (index + 1) * HASH_SIZE]).hex() or None
+        self._reading += 1
+        return [
+            self._run(
+                "source_chunk",
+                key=self._chunk_key(index),
+                context=(index, self._pass),
+                slot=slot,
+                handle=self.handle,
+                index=index,
+                have=have,
+                compression=self.request.compression,
+            )
+        ]
+
+    def take(self, piece_size: int, now: float) -> Outgoing | None:
+        """The next bytes to send, at most ``piece_size`` and what the window allows. After sending them call ``taken``."""
+        if not self._ready or self.state is not State.MOVING or self._paused:
+            return None
+        frame = self._ready[0]
+        left = frame.size - frame.sent
+        length = min(piece_size, left, self._window.room)
+        if length < min(left, self._limits.piece_min, piece_size):
+            # Crumbs of a window are left lying until there is a piece worth a message.
+            if self._stalled_at is None:
+                self._stalled_at = now
+            return None
+        data = frame.slot.view[frame.sent : frame.sent + length]
+        return Outgoing(frame.index, frame.sent, data, whole=length == frame.size)
+
+    def taken(self, out: Outgoing, now: float) -> list[Effect]:
+        """The bytes of ``take`` are copied and queued on the link."""
+        frame = self._ready[0]
+        length = len(out.data)
+        out.data.release()
+        self._window.add(length)
+        frame.sent += length
+        if frame.sent < frame.size:
+            return []
+        self._ready.popleft()
+        self._pending -= self._frame_max
+        frame.slot.release()
+        self._count(frame.index)
+        return self._advance(now)
+
+    def progress(self) -> m.TransferProgressItem:
+        return m.TransferProgressItem(self.wire_id, self._bytes, self._moved.count, self.times.shown())
+
+    # Tasks
+
+    def _handlers(self) -> dict[str, Callable[[RunTask, dict[str, Any], float], list[Effect]]]:
+        return {
+            "source_open": self._opened,
+            "source_chunk": self._chunk_read,
+            "source_hash": self._hash_done,
+            "source_check": self._checked,
+        }
+
+    def _opened(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
+        del task, now
+        self._step(Event.OPENED)
+        self.handle = value["handle"]
+        self.size = value["size"]
+        self.total = total_chunks(self.size, self.request.chunk_size)
+        self._digest = ChunkDigest(self.total)
+        item = m.TransferAcceptItem(
+            self.wire_id,
+            "source",
+            size=self.size,
+            mtime_ns=value["mtime_ns"],
+            mode=value["mode"],
+            identity=value["identity"],
+        )
+        return [SendItem(m.TransferAccept, item)]
+
+    def _chunk_read(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
+        index, of_pass = task.context
+        slot = task.slot
+        if slot is None:
+            raise AssertionError("source_chunk without a slot")
+        self._reading -= 1
+        times = value["times"]
+        self.times.read += times["read"] / 1e6
+        self.times.hash += times["hash"] / 1e6
+        self.times.compress += times["compress"] / 1e6
+        same_again = self._digest.add(index, bytes.fromhex(value["sha"]))
+        effects: list[Effect] = []
+        if not same_again or of_pass != self._pass or value["same"]:
+            self._pending -= slot.size
+            slot.release()
+            if not same_again:
+                return self.fail("source_changed", f"chunk {index} is not what it was when it was first read", retryable=True)
+            if of_pass == self._pass:
+                self._count(index)
+                effects = [SendItem(m.ChunkSame, m.ChunksItem(self.wire_id, ((index, index),)))]
+        else:
+            self._ready.append(Frame(index, slot, value["frame"]))
+            effects = [FramesReady()]
+        return [*effects, *self._advance(now)]
+
+    def _hash_done(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
+        del task
+        self._hashing = False
+        self._hashed = value["position"]
+        self._file_sha256 = value["sha256"]
+        return self._advance(now)
+
+    def _checked(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
+        del task, value
+        self._checking = False
+        # It may have to send again meanwhile; then another check follows.
+        return self._complete() if self.state is State.CHECKING else self._advance(now)
+
+    def _task_failed(self, task: RunTask, error: FluxError) -> list[Effect]:
+        if task.task == "source_chunk":
+            self._reading -= 1
+        return super()._task_failed(task, error)
+
+    # Moving on
+
+    def _advance(self, now: float) -> list[Effect]:
+        del now
+        if self.state is not State.MOVING:
+            return []
+        effects: list[Effect] = []
+        while self._may_read_ahead():
+            self._slots_wanted += 1
+            self._pending += self._frame_max
+            effects.append(NeedSlot(self._frame_max))
+        if self._wants_hash() and not self._hashing and self._hashed < self._digest.prefix:
+            self._hashing = True
+            upto = self._hash_step(self._hashed, self._digest.prefix)
+            effects.append(self._run("source_hash", handle=self.handle, upto=upto))
+        if not (self._plan.left or self._slots_wanted or self._reading or self._ready or self._hash_missing()):
+            self._step(Event.ALL_SENT)
+            effects.extend(self._check())
+        return effects
+
+    def _may_read_ahead(self) -> bool:
+        if self._paused or self._plan.left <= self._slots_wanted:
+            return False
+        ahead = self._slots_wanted + self._reading + len(self._ready)
+        # One is sent while the next is read, even when the window is just closed.
+        return ahead < 2 or (ahead < 2 * self._limits.worker_in_flight and self._pending < self._window.room)
+
+    def _wants_hash(self) -> bool:
+        # A chunk hash of a file of one chunk is its file hash.
+        return self.request.verify == "full" and self.total > 1
+
+    def _hash_missing(self) -> bool:
+        return self._wants_hash() and self._file_sha256 is None and self._digest.whole
+
+    def _check(self) -> list[Effect]:
+        if self.total == 1:
+            # Its only read was checked before and after.
+            return self._complete()
+        if self._checking:
+            return []
+        self._checking = True
+        return [self._run("source_check", handle=self.handle)]
+
+    def _complete(self) -> list[Effect]:
+        self._step(Event.CHECKED)
+        if self._completed:
+            return []
+        if not self._digest.whole:
+            # Chunks that an earlier hub process had acknowledged need not be read for sending, but the digest needs them.
+            return self.fail("internal", "not every chunk was read", retryable=True)
+        self._completed = True
+        sha = self._digest.hash_of(0) if self.total == 1 else self._file_sha256
+        item = m.TransferCompleteItem(self.wire_id, self.size, self._digest.hexdigest(), sha)
+        return [SendItem(m.TransferComplete, item)]
+
+    def _count(self, index: int) -> None:
+        if not self._moved.contains(index):
+            self._moved.add(index, index)
+            self._bytes += chunk_length(index, self.size, self.request.chunk_size)
+
+    @property
+    def _frame_max(self) -> int:
+        return HEADER_SIZE + min(self.size, self.request.chunk_size)
+
+    def _stop_sending(self) -> None:
+        for frame in self._ready:
+            self._pending -= self._frame_max
+            frame.slot.release()
+        self._ready.clear()
+        self._stalled_at = None
+
+    def _close(self) -> list[Effect]:
+        self._step(Event.ENDED)
+        self._stop_sending()
+        return [DropUnsent(), *self._drained()]
+
+    def _close_now(self) -> None:
+        self._step(Event.DRAINED)
+
+    def _is_closing(self) -> bool:
+        return self.state in (State.CLOSING, State.CLOSED)
+
+    def _hub_step(self, event: Event) -> bool:
+        """False when the message is merely late. Raises RemoteProtocolError when it is out of place."""
+        if self._is_closing():
+            return False
+        if step(self.state, event) is None:
+            raise out_of_place(self, event.name.lower(), self.state.name.lower())
+        self._step(event)
+        return True
+
+    def _step(self, event: Event) -> None:
+        following = step(self.state, event)
+        if following is None:
+            raise AssertionError(f"{event.name} in {self.state.name}")
+        self.state = following

@@ -1,0 +1,1 @@
+"""FileFlux: managed file transfer."""

@@ -1,0 +1,1 @@
+"""The actors of the hub and the kernel they run on."""

@@ -1,0 +1,418 @@
+"""One agent's session: drives ``protocol.Session`` over whatever link the agent has, and hands its messages to who they are for.
+
+Three objects. ``LinkGate`` sits on a link and knows only which session it feeds. ``SessionPort`` is what others hold: the actor's ref for
+control, the current link for data. ``AgentSession`` is the actor. A session that ends is never restarted: the agent opens a new one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from fileflux.actors import messages as a
+from fileflux.actors.kernel import runtime
+from fileflux.actors.kernel.actor import Actor
+from fileflux.actors.kernel.ref import ActorRef, Reply
+from fileflux.bus.bus import Bus
+from fileflux.bus.events import FrameRefused
+from fileflux.clock import Clock
+from fileflux.errors import OverloadedError, RemoteProtocolError, UnavailableError
+from fileflux.protocol import messages as m
+from fileflux.protocol.limits import MAX_ITEMS, Limits
+from fileflux.protocol.link import Buffer, Link
+from fileflux.protocol.session import (
+    Established,
+    HelloReceived,
+    LinkDead,
+    MessageReceived,
+    PeerErrorReported,
+    Refused,
+    Session,
+    SessionEvent,
+    Side,
+)
+
+if TYPE_CHECKING:
+    from fileflux.actors.relay import Relay
+
+log = structlog.get_logger("fileflux.session")
+
+_FOR_RELAY = (
+    m.TransferAccept, m.TransferProgress, m.ChunkAck, m.ChunkNack, m.ChunkSame, m.TransferComplete, m.TransferErrorMessage,
+    m.TransferReleased,
+)  # fmt: skip
+
+
+class SessionPort:
+    """What runs and the relay hold of a session. ``link`` is None while the agent is away."""
+
+    def __init__(self, identity: a.AgentIdentity, session_id: str, receive_buffer: int) -> None:
+        self.agent_id = identity.agent_id
+        self.agent_name = identity.name
+        self.token_id = identity.token_id
+        self.session_id = session_id
+        self.receive_buffer = receive_buffer
+        self.link: Link | None = None
+        self.since: float = 0.0
+        self._ref: ActorRef[a.SessionMessage] | None = None
+
+    @property
+    def ref(self) -> ActorRef[a.SessionMessage]:
+        if self._ref is None:
+            raise UnavailableError("the session has not started")
+        return self._ref
+
+    def bind(self, ref: ActorRef[a.SessionMessage]) -> None:
+        self._ref = ref
+
+    def post(self, message: a.SessionMessage) -> None:
+        """Leave a message; a session that cannot take any more of them is ended, and its transfers start new attempts."""
+        if not self.ref.tell(message):
+            self.ref.tell_control(a.CloseSession(1013, "too many messages wait for this agent"))
+
+
+class LinkGate:
+    """Listens to one link (LinkHandler). Its calls come from the pump and never block."""
+
+    def __init__(
+        self,
+        link: Link,
+        identity: a.AgentIdentity,
+        hub: ActorRef[a.ConnectionHubMessage],
+        relay: Relay,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self.link = link
+        self.identity = identity
+        self.last_life = clock.monotonic()
+        self.port: SessionPort | None = None
+        self._hub = hub
+        self._relay = relay
+        self._clock = clock
+        self._hello_seen = False
+        self._deadline = runtime.spawn_later(limits.handshake_timeout, self._too_late)
+
+    def on_text(self, text: str) -> None:
+        if self.port is not None:
+            if not self.port.ref.tell(a.LinkText(self, text)):
+                self.link.close(1013, "too many messages: come back later")
+        elif self._hello_seen:
+            self.link.close(1008, "a message before the welcome")
+        else:
+            self._hello_seen = True
+            if not self._hub.tell(a.HelloArrived(self, self.identity, text)):
+                self.link.close(1013, "the hub is overloaded: come back later")
+
+    def on_binary(self, data: Buffer) -> None:
+        port = self.port
+        if port is None:
+            self.link.close(1008, "data before the welcome")
+            return
+        if port.link is not self.link:
+            # The newest connection wins; what an older one still says does not count.
+            return
+        try:
+            self._relay.receive_binary(port, data)
+        except RemoteProtocolError as error:
+            port.ref.tell(a.Violation(self, error.code, error.message, error.close))
+
+    def on_life(self) -> None:
+        self.last_life = self._clock.monotonic()
+
+    def on_closed(self, code: int, reason: str) -> None:
+        self._deadline.cancel()
+        if self.port is not None:
+            self.port.ref.tell_control(a.LinkClosed(self, code, reason))
+
+    def _too_late(self) -> None:
+        if self.port is None:
+            self.link.close(1008, "no hello in time")
+
+
+class _Receipt:
+    """Acknowledges one message of one session."""
+
+    def __init__(self, ref: ActorRef[a.SessionMessage], seq: int) -> None:
+        self._ref = ref
+        self._seq = seq
+
+    def done(self) -> None:
+        self._ref.tell_control(a.Handled(self._seq))
+
+
+class AgentSession(Actor[a.SessionMessage]):
+    """The hub's end of one agent's session."""
+
+    mailbox_size = 5000
+
+    def __init__(
+        self,
+        port: SessionPort,
+        epoch: int,
+        hub: ActorRef[a.ConnectionHubMessage],
+        relay: ActorRef[a.RelayMessage],
+        persistence: ActorRef[a.PersistenceMessage],
+        bus: Bus,
+        limits: Limits,
+        clock: Clock,
+    ) -> None:
+        super().__init__()
+        self._port = port
+        self._session = Session(Side.HUB, limits, session_id=port.session_id, epoch=epoch, agent_name=port.agent_name)
+        self._hub = hub
+        self._relay = relay
+        self._persistence = persistence
+        self._bus = bus
+        self._limits = limits
+        self._clock = clock
+        self._gate: LinkGate | None = None
+        self._resuming = False
+        self._unlinked_at = 0.0
+        self._ended = False
+        self._requests: dict[int, ActorRef[Any]] = {}
+        self._tests: dict[str, tuple[Reply[float], float]] = {}
+        self._items: dict[type[m.Message], list[Any]] = {}
+        self._flush_due = False
+        self._backlog: list[m.Message] = []
+
+    def on_start(self) -> None:
+        self._port.bind(self.ref)
+        self.after(1.0, a.Tick("life"))
+
+    def receive(self, message: a.SessionMessage) -> None:
+        match message:
+            case a.PostItem():
+                self._gather(message)
+                return
+            case a.LinkText():
+                if message.gate is self._gate:
+                    self._happened(self._session.receive_text(message.text, self._now()))
+            case a.Handled():
+                self._session.handled(message.seq, self._now())
+            case a.Post():
+                self._post(message)
+            case a.Attach():
+                self._attach(message)
+            case a.LinkClosed():
+                self._link_closed(message)
+            case a.Violation():
+                self._violated(message)
+            case a.CloseSession():
+                self._end(message.code, message.reason)
+                return
+            case a.TestConnection():
+                self._test(message.reply)
+            case a.Tick():
+                self._tick(message.what)
+        if not self._ended:
+            self._transmit()
+
+    def on_stop(self) -> None:
+        if self._gate is not None:
+            self._gate.link.close(1001, "the hub is stopping")
+
+    # Links
+
+    def _attach(self, message: a.Attach) -> None:
+        now = self._now()
+        if self._gate is not None:
+            self._gate.link.close(4409, "a newer connection of this agent took over")
+            self._session.link_down(now)
+        self._gate = message.gate
+        self._resuming = message.resumed
+        self._session.link_up(now)
+        self._happened(self._session.receive_text(message.hello_text, now))
+
+    def _link_closed(self, message: a.LinkClosed) -> None:
+        if message.gate is not self._gate:
+            return
+        self._gate = None
+        self._port.link = None
+        self._session.link_down(self._now())
+        reason = message.reason or f"connection closed ({message.code})"
+        self._hub.tell_control(a.SessionUnlinked(self._port, reason))
+        self._unlinked_at = self._port.since = self._now()
+        self.after(self._limits.session_linger, a.Tick("linger"))
+
+    def _end(self, code: int, reason: str) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._gate is not None:
+            self._gate.link.close(code, reason)
+            self._gate = None
+        self._port.link = None
+        for reply, _ in self._tests.values():
+            reply.fail(UnavailableError(f"agent {self._port.agent_name}: {reason}"))
+        self._hub.tell_control(a.SessionEnded(self._port, reason))
+        self.stop_self()
+
+    # What the agent says
+
+    def _happened(self, events: list[SessionEvent]) -> None:
+        for event in events:
+            match event:
+                case HelloReceived():
+                    self._welcome(event.hello)
+                case MessageReceived():
+                    self._dispatch(event.seq, event.message)
+                case Refused():
+                    self._refuse(event.code, event.message, event.field)
+                    if event.close:
+                        self._close_link(1008, event.message)
+                case LinkDead():
+                    self._close_link(event.code, event.reason)
+                case PeerErrorReported():
+                    log.warning("agent reported an error", agent=self._port.agent_name, code=event.error.code, text=event.error.message)
+                case Established():
+                    pass
+
+    def _welcome(self, hello: m.Hello) -> None:
+        now = self._now()
+        gate = self._gate
+        if gate is None:
+            return
+        self._session.welcome(now, hello, resumed=self._resuming)
+        self._port.receive_buffer = hello.receive_buffer
+        self._port.link = gate.link
+        self._port.since = now
+        self._transmit()
+        self._hub.tell_control(a.SessionLinked(self._port, self._resuming))
+
+    def _dispatch(self, seq: int, message: m.Message) -> None:
+        receipt = _Receipt(self.ref, seq)
+        match message:
+            case m.Heartbeat():
+                self._say(m.HeartbeatAck(server_time=self._clock.utc_now().isoformat()))
+            case m.AgentInfo():
+                self._persistence.tell(a.SaveAgentInfo(self._port.agent_id, asdict(message), receipt))
+                return
+            case m.ConnectionTestResult():
+                self._test_answered(message.token)
+            case m.ListResult() | m.DirApplied():
+                owner = self._requests.get(message.request_id)
+                if isinstance(message, m.DirApplied) or message.last:
+                    self._requests.pop(message.request_id, None)
+                if owner is None or not owner.tell(a.Answered(self._port.agent_id, message, receipt)):
+                    log.info("answer to no request", agent=self._port.agent_name, request=message.request_id)
+                else:
+                    return
+            case _ if isinstance(message, _FOR_RELAY):
+                if self._relay.tell(a.FromAgent(self._port, message, receipt)):
+                    return
+                self._close_link(1013, "the hub is overloaded: come back later")
+                return
+            case _:
+                pass
+        self._session.handled(seq, self._now())
+
+    def _violated(self, message: a.Violation) -> None:
+        if message.gate is not None and message.gate is not self._gate:
+            return
+        self._say(m.ErrorMessage(message.code, message.message))
+        self._refuse(message.code, message.message, None)
+        if message.close:
+            self._transmit()
+            self._close_link(1008, message.message)
+
+    def _refuse(self, code: str, text: str, field: str | None) -> None:
+        detail = {"code": code, "message": text[:1000], "field": field}
+        self._persistence.tell(a.SaveAudit(f"agent:{self._port.agent_name}", "message.refused", "", "refused", detail))
+        self._bus.publish(FrameRefused(self._port.agent_id, code, text[:1000]))
+        log.warning("refused", agent=self._port.agent_name, code=code, text=text)
+
+    # What others want to say
+
+    def _gather(self, message: a.PostItem) -> None:
+        if message.message is m.CancelTransfer and message.message not in self._items:
+            # What follows a cancellation may take over the same part: nothing overtakes it.
+            self._flush()
+        items = self._items.setdefault(message.message, [])
+        items.append(message.item)
+        if len(items) >= MAX_ITEMS // 2:
+            self._flush()
+            self._transmit()
+        elif not self._flush_due:
+            self._flush_due = True
+            self.after(self._limits.small_messages_flush, a.Tick("flush"))
+
+    def _flush(self) -> None:
+        gathered, self._items = self._items, {}
+        for kind, items in gathered.items():
+            self._say(kind(items=tuple(items)))  # type: ignore[call-arg]  # only messages with items are gathered
+
+    def _post(self, message: a.Post) -> None:
+        request_id = getattr(message.message, "request_id", None)
+        if request_id is not None and message.reply_to is not None:
+            self._requests[request_id] = message.reply_to
+        if isinstance(message.message, m.ListCancel):
+            self._requests.pop(message.message.request_id, None)
+        self._flush()
+        self._say(message.message)
+
+    def _say(self, message: m.Message) -> None:
+        if self._backlog or not self._session.can_send:
+            # Bounded by the runs' own bounds; beyond it the session cannot be saved.
+            if len(self._backlog) >= self._limits.outbox_max * 10:
+                self._end(1013, "too many messages wait for this agent")
+                return
+            self._backlog.append(message)
+            return
+        try:
+            self._session.send(message, self._now())
+        except OverloadedError:
+            self._backlog.append(message)
+
+    def _transmit(self) -> None:
+        while self._backlog and self._session.can_send:
+            self._session.send(self._backlog.pop(0), self._now())
+        gate = self._gate
+        if gate is None:
+            return
+        for text in self._session.texts_to_send():
+            gate.link.send_text(text)
+
+    # Time
+
+    def _tick(self, what: str) -> None:
+        if what == "flush":
+            self._flush_due = False
+            self._flush()
+            return
+        if what == "linger":
+            # An earlier absence may have started this timer; only the latest one counts.
+            if self._gate is None and self._now() - self._unlinked_at >= self._limits.session_linger * 0.99:
+                self._end(1001, "the agent did not come back")
+            return
+        now = self._now()
+        if self._gate is not None:
+            self._session.alive(self._gate.last_life)
+            self._happened(self._session.tick(now))
+        for token, (reply, asked) in tuple(self._tests.items()):
+            if now - asked > self._limits.silence_timeout:
+                reply.fail(UnavailableError(f"agent {self._port.agent_name} did not answer"))
+                del self._tests[token]
+        self.after(1.0, a.Tick("life"))
+
+    def _test(self, reply: Reply[float]) -> None:
+        if self._gate is None or len(self._tests) > 16:
+            reply.fail(UnavailableError(f"agent {self._port.agent_name} is not connected"))
+            return
+        token = f"{self._port.session_id}:{len(self._tests)}:{self._now()}"
+        self._tests[token] = (reply, self._now())
+        self._say(m.ConnectionTest(token))
+
+    def _test_answered(self, token: str) -> None:
+        asked = self._tests.pop(token, None)
+        if asked is not None:
+            asked[0].send(self._now() - asked[1])
+
+    def _close_link(self, code: int, reason: str) -> None:
+        if self._gate is not None:
+            self._gate.link.close(code, reason)
+
+    def _now(self) -> float:
+        return self._clock.monotonic()

@@ -1,0 +1,170 @@
+"""The only writer of run and transfer state: keeps the order, writes in batches, obeys the fence.
+
+Messages are carried out in the order in which they came. Consecutive ``SaveTransfer`` of one run are one statement. While the database
+is away the actor waits and tries again: nothing is dropped, and senders see a full mailbox when that lasts. A write that another
+owner's epoch forbids is answered with ``Fenced``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import structlog
+
+from fileflux.actors import messages as a
+from fileflux.actors.kernel import runtime
+from fileflux.actors.kernel.actor import Actor
+from fileflux.actors.kernel.ref import ActorRef
+from fileflux.audit import log as audit
+from fileflux.bus.bus import Bus
+from fileflux.errors import UnavailableError
+from fileflux.jobs.status import TransferStatus
+from fileflux.protocol.limits import Limits
+from fileflux.storage import agents, directories, runs, transfers
+from fileflux.storage.pool import Database, Transaction
+
+T = TypeVar("T")
+log = structlog.get_logger("fileflux.persistence")
+
+BATCH_MAX = 500
+"""Transfers in one statement: 500 rows take about 10 ms, and the next batch gathers meanwhile."""
+BATCH_SECONDS = 0.01
+"""How long the first of a batch waits for company."""
+
+
+class Persistence(Actor[a.PersistenceMessage]):
+    mailbox_size = 50_000
+
+    def __init__(self, database: Database, bus: Bus, limits: Limits) -> None:
+        super().__init__()
+        self._database = database
+        self._bus = bus
+        self._limits = limits
+        self._transfers: list[a.SaveTransfer] = []
+        self._audits: list[a.SaveAudit] = []
+        self._flush_due = False
+
+    def receive(self, message: a.PersistenceMessage) -> None:
+        match message:
+            case a.SaveTransfer():
+                self._transfers.append(message)
+                self._flush_soon(full=len(self._transfers) >= BATCH_MAX)
+            case a.SaveAudit():
+                self._audits.append(message)
+                self._flush_soon(full=len(self._audits) >= BATCH_MAX)
+            case a.Tick():
+                self._flush_due = False
+                self._flush()
+            case _:
+                self._flush()
+                self._act(message)
+
+    def on_stop(self) -> None:
+        self._flush(patient=False)
+
+    def _flush_soon(self, *, full: bool) -> None:
+        if full:
+            self._flush()
+        elif not self._flush_due:
+            self._flush_due = True
+            self.after(BATCH_SECONDS, a.Tick())
+
+    def _flush(self, *, patient: bool = True) -> None:
+        saves, self._transfers = self._transfers, []
+        audits, self._audits = self._audits, []
+        if not saves and not audits:
+            return
+        by_run: dict[tuple[int, int], list[a.SaveTransfer]] = {}
+        for save in saves:
+            by_run.setdefault((save.run_id, save.epoch), []).append(save)
+
+        def write(tx: Transaction) -> set[tuple[int, int]]:
+            fenced = set()
+            for (run_id, epoch), batch in by_run.items():
+                latest = {save.update.id: save.update for save in batch}
+                if not transfers.update_many(tx, run_id, epoch, list(latest.values())):
+                    fenced.add((run_id, epoch))
+            if audits:
+                audit.append_many(tx, [audit.NewEntry(e.actor, e.action, e.object, e.outcome, e.detail) for e in audits])
+            return fenced
+
+        fenced = self._transact(write, patient=patient)
+        for key, batch in by_run.items():
+            for save in batch:
+                if key in fenced:
+                    save.owner.tell(a.Fenced())
+                    continue
+                if save.event is not None:
+                    self._bus.publish(save.event)
+                if save.confirm:
+                    save.owner.tell_control(a.Stored(save.update.id))
+
+    def _act(self, message: a.PersistenceMessage) -> None:
+        match message:
+            case a.SaveRun():
+                changed = self._transact(
+                    lambda tx: runs.update(tx, message.run_id, message.epoch, **dict(message.changes))
+                )
+                if not changed:
+                    message.owner.tell(a.Fenced())
+                elif message.event is not None:
+                    self._bus.publish(message.event)
+            case a.StoreListing():
+                self._tell(message.owner, self._transact(lambda tx: _store_listing(tx, message)))
+            case a.FetchPending():
+                rows = self._transact(
+                    lambda tx: transfers.pending_after(tx, message.run_id, message.after_id, message.limit)
+                )
+                self._tell(message.owner, a.PendingRows(tuple(rows)))
+            case a.FetchSums():
+                self._tell(message.owner, a.Sums(self._transact(lambda tx: transfers.sums(tx, message.run_id))))
+            case a.FetchDirectories():
+                found = self._transact(lambda tx: directories.pending(tx, message.run_id, message.limit))
+                self._tell(message.owner, a.PendingDirectories(tuple(found)))
+            case a.DirectoriesDone():
+                self._transact(lambda tx: directories.mark_done(tx, message.run_id, message.paths))
+            case a.ClaimRuns():
+                self._tell(message.reply_to, a.ClaimedRuns(self._claim(message)))
+            case a.SaveAgentInfo():
+                self._transact(lambda tx: agents.save_info(tx, message.agent_id, dict(message.info)))
+                message.receipt.done()
+            case _:
+                raise AssertionError(f"no handler for {type(message).__name__}")
+
+    def _claim(self, message: a.ClaimRuns) -> tuple[runs.RunRow, ...]:
+        def claim(tx: Transaction) -> tuple[runs.RunRow, ...]:
+            if message.run_id is None:
+                return tuple(runs.steal_all(tx, message.owner_id))
+            row = runs.claim_one(tx, message.run_id, message.owner_id)
+            return (row,) if row is not None else ()
+
+        return self._transact(claim)
+
+    def _transact(self, work: Callable[[Transaction], T], *, patient: bool = True) -> T:
+        waited = False
+        while True:
+            try:
+                with self._database.transaction() as tx:
+                    value = work(tx)
+            except UnavailableError as error:
+                if not patient:
+                    raise
+                if not waited:
+                    log.warning("waiting for the database", error=error.message)
+                waited = True
+                runtime.sleep(self._limits.database_retry)
+                continue
+            if waited:
+                log.info("the database is back")
+            return value
+
+    def _tell(self, ref: ActorRef[Any], message: Any) -> None:
+        # Answers go by the control lane: the asker waits for this one thing, its full mailbox must not lose it.
+        ref.tell_control(message)
+
+
+def _store_listing(tx: Transaction, message: a.StoreListing) -> a.ListingStored:
+    directories.insert_many(tx, message.run_id, list(message.directories))
+    rows = transfers.insert_many(tx, message.run_id, list(message.files))
+    return a.ListingStored(len(rows), sum(1 for row in rows if row.status == TransferStatus.SKIPPED))

@@ -1,0 +1,480 @@
+"""Routes frames from sources to destinations, keeps windows and the byte budget, records acknowledgements.
+
+Control messages come through the mailbox. Data does not: ``receive_binary`` is called by the pump with every binary message of every
+agent, looks at its header only and queues it on the destination's link. It never yields, so mailbox and pump never see each
+other's half-done work. What one mailbox hop a piece would cost is measured by ``scripts/bench/relay.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fileflux.actors import messages as a
+from fileflux.actors.agent_session import SessionPort
+from fileflux.actors.hub_check import HubCheck
+from fileflux.actors.kernel.actor import Actor
+from fileflux.actors.kernel.ref import ActorRef
+from fileflux.actors.shares import Budget, DestinationBuffer, next_grant
+from fileflux.actors.stream import Stream
+from fileflux.clock import Clock
+from fileflux.errors import RemoteProtocolError
+from fileflux.protocol import messages as m
+from fileflux.protocol.frames import FrameHeader, HavePage, Piece, WholeFrame, iter_binary
+from fileflux.protocol.limits import Limits
+from fileflux.protocol.link import Buffer
+
+REPORT_INTERVAL = 0.25
+"""Seconds between two progress reports of a transfer to its run."""
+SAMPLE_EVERY = 64
+"""``hub_check: sample`` looks at one chunk in so many, counted over index and wire id so that small files have their turn."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A wire id in use: who may say what about it, and its stream once the size is known."""
+
+    wire_id: int
+    run: ActorRef[Any]
+    token: int
+    source: SessionPort
+    destination: SessionPort
+    hub_check: str
+    stream: Stream | None = None
+    reported_at: float = 0.0
+    last_drain: float = 0.0
+    fresh_acks: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Relay(Actor[a.RelayMessage]):
+    """One per hub. Bounded by ``relay_budget`` and by the number of open attempts, which the runs bound."""
+
+    mailbox_size = 20_000
+
+    def __init__(self, limits: Limits, clock: Clock, check: HubCheck) -> None:
+        super().__init__()
+        self._limits = limits
+        self._clock = clock
+        self._check = check
+        self._attempts: dict[int, Attempt] = {}
+        self._last_wire_id = 0
+        self._budget = Budget(limits)
+        self._buffers: dict[int, DestinationBuffer] = {}
+        self._waiting: dict[int, list[tuple[Attempt, int]]] = {}
+
+    def on_start(self) -> None:
+        self._check.bind(self.ref)
+        self.after(self._limits.slow_destination_after / 2, a.Tick())
+
+    def receive(self, message: a.RelayMessage) -> None:
+        match message:
+            case a.FromAgent():
+                self._from_agent(message)
+            case a.OpenAttempt():
+                self._attempts[message.wire_id] = Attempt(
+                    message.wire_id, message.run, message.token, message.source, message.destination, message.hub_check
+                )
+                self._last_wire_id = max(self._last_wire_id, message.wire_id)
+            case a.OpenRoute():
+                self._open_route(message)
+            case a.StartRoute():
+                self._expect_have(message)
+            case a.Relink():
+                self._relink(message.wire_id)
+            case a.CloseAttempt():
+                self._close(message.wire_id)
+            case a.ChunkChecked():
+                self._checked(message)
+            case a.Tick():
+                self._find_slow()
+
+    # The data plane
+
+    def receive_binary(self, port: SessionPort, data: Buffer) -> None:
+        """One binary message of the agent behind ``port``.
+
+        Raises RemoteProtocolError; its ``close`` says whether the link can go on. Items before a bad one count.
+        """
+        for item in iter_binary(data, self._limits):
+            match item:
+                case Piece():
+                    self._piece(port, item, data)
+                case WholeFrame():
+                    self._frame(port, item)
+                case HavePage():
+                    self._have_page(port, item, data)
+
+    def _piece(self, port: SessionPort, piece: Piece, data: Buffer) -> None:
+        attempt = self._attempt_of(port, piece.transfer_id, "source")
+        if attempt is None:
+            return
+        stream = self._stream_of(attempt)
+        try:
+            header = stream.take_piece(piece)
+        except RemoteProtocolError as error:
+            self._spoiled(attempt, error)
+            raise
+        if piece.offset == 0 and piece.header is not None:
+            self._check.begin(attempt.wire_id, piece.header, self._wanted(attempt, piece.index))
+        self._check.add(attempt.wire_id, piece.index, piece.data)
+        self._forward(attempt, stream, data, len(piece.data))
+        if header is not None:
+            self._check.complete(attempt.wire_id, piece.index)
+
+    def _frame(self, port: SessionPort, item: WholeFrame) -> None:
+        attempt = self._attempt_of(port, item.header.transfer_id, "source")
+        if attempt is None:
+            return
+        stream = self._stream_of(attempt)
+        try:
+            stream.take_frame(item.header)
+        except RemoteProtocolError as error:
+            self._spoiled(attempt, error)
+            raise
+        self._check_whole(attempt, item.header, item.frame)
+        self._forward(attempt, stream, item.frame, len(item.frame))
+
+    def _check_whole(self, attempt: Attempt, header: FrameHeader, frame: Buffer) -> None:
+        self._check.begin(attempt.wire_id, header, self._wanted(attempt, header.index))
+        self._check.add(attempt.wire_id, header.index, frame)
+        self._check.complete(attempt.wire_id, header.index)
+
+    def _have_page(self, port: SessionPort, page: HavePage, data: Buffer) -> None:
+        attempt = self._attempt_of(port, page.transfer_id, "destination")
+        if attempt is None:
+            return
+        stream = self._stream_of(attempt)
+        count = len(page.hashes) // 32
+        if stream.started or page.first != stream.have_seen or page.first + count > stream.total:
+            raise RemoteProtocolError("have page out of place", code="bad_have")
+        stream.have_seen += count
+        if attempt.source.link is not None:
+            attempt.source.link.send_binary(data, tag=attempt.wire_id)
+        if stream.have_expected is not None and stream.have_seen == stream.have_expected:
+            self._admit(attempt)
+
+    def _forward(self, attempt: Attempt, stream: Stream, data: Buffer, length: int) -> None:
+        link = attempt.destination.link
+        if link is None:
+            stream.sent_on(length)
+            return
+        attempt.last_drain = attempt.last_drain or self._clock.monotonic()
+
+        def sent() -> None:
+            stream.sent_on(length)
+            attempt.last_drain = 0.0 if stream.drained == stream.received else self._clock.monotonic()
+            if self._attempts.get(attempt.wire_id) is attempt:
+                self._grant(attempt)
+
+        link.send_binary(data, tag=attempt.wire_id, on_sent=sent)
+
+    def _wanted(self, attempt: Attempt, index: int) -> str | None:
+        if attempt.hub_check == "off":
+            return None
+        stream = attempt.stream
+        refused = stream is not None and index in stream.nacks
+        if attempt.hub_check == "all" or refused:
+            return "all"
+        return "sample" if (index + attempt.wire_id) % SAMPLE_EVERY == 0 else None
+
+    def _attempt_of(self, port: SessionPort, wire_id: int, role: m.Role) -> Attempt | None:
+        """The open attempt that ``port`` may speak of in ``role``; None for late words about a closed one."""
+        attempt = self._attempts.get(wire_id)
+        if attempt is None:
+            if wire_id > self._last_wire_id:
+                raise RemoteProtocolError(f"there is no transfer {wire_id}", code="unknown_transfer", field="transfer_id")
+            return None
+        expected = attempt.source if role == "source" else attempt.destination
+        if expected is port:
+            return attempt
+        if port in (attempt.source, attempt.destination):
+            raise RemoteProtocolError(
+                f"only the {role} of transfer {wire_id} may send this", code="wrong_role", field="transfer_id"
+            )
+        raise RemoteProtocolError(
+            f"transfer {wire_id} belongs to others", code="foreign_transfer", field="transfer_id", close=True
+        )
+
+    def _stream_of(self, attempt: Attempt) -> Stream:
+        if attempt.stream is None:
+            raise RemoteProtocolError("data before the transfer is open", code="out_of_place", field="transfer_id")
+        return attempt.stream
+
+    def _spoiled(self, attempt: Attempt, error: RemoteProtocolError) -> None:
+        """The source sent a frame that cannot be right: without it the transfer would wait for ever."""
+        self._tell_run(attempt, a.RouteFailed(attempt.token, attempt.wire_id, "protocol", error.message, retryable=False))
+
+    # Control messages about wire ids
+
+    def _from_agent(self, message: a.FromAgent) -> None:
+        body = message.message
+        try:
+            match body:
+                case m.ChunkAck():
+                    for item in body.items:
+                        self._acked(message.port, item)
+                case m.ChunkNack():
+                    for nack in body.items:
+                        self._nacked(message.port, nack)
+                case m.ChunkSame():
+                    for item in body.items:
+                        self._same(message.port, item)
+                case m.TransferAccept() | m.TransferComplete() | m.TransferErrorMessage():
+                    self._to_runs(message, body)
+                    return
+                case _:
+                    pass
+        except RemoteProtocolError as error:
+            message.port.post(a.Violation(None, error.code, error.message, error.close))
+        message.receipt.done()
+
+    def _to_runs(self, message: a.FromAgent, body: m.TransferAccept | m.TransferComplete | m.TransferErrorMessage) -> None:
+        receipt = _SharedReceipt(message.receipt, len(body.items))
+        for item in body.items:
+            try:
+                attempt = self._attempt_either(message.port, item.transfer_id)
+            except RemoteProtocolError as error:
+                message.port.post(a.Violation(None, error.code, error.message, error.close))
+                attempt = None
+            if attempt is None:
+                receipt.done()
+                continue
+            role: m.Role = "source" if attempt.source is message.port else "destination"
+            if isinstance(item, m.TransferAcceptItem) and item.role != role and attempt.source is not attempt.destination:
+                message.port.post(a.Violation(None, "wrong_role", f"transfer {item.transfer_id}: not {item.role}", close=False))
+                receipt.done()
+                continue
+            self._tell_run(attempt, a.TransferSaid(attempt.token, attempt.wire_id, role, item, receipt))
+
+    def _attempt_either(self, port: SessionPort, wire_id: int) -> Attempt | None:
+        attempt = self._attempts.get(wire_id)
+        if attempt is not None and port is attempt.destination:
+            return attempt
+        return self._attempt_of(port, wire_id, "source")
+
+    def _acked(self, port: SessionPort, item: m.ChunksItem) -> None:
+        attempt = self._attempt_of(port, item.transfer_id, "destination")
+        if attempt is None:
+            return
+        stream = self._stream_of(attempt)
+        for first, last in item.chunks:
+            counted, wrong = self._check.countable(attempt.wire_id, first, last)
+            for ack_first, ack_last in counted:
+                stream.acknowledge(ack_first, ack_last)
+                attempt.fresh_acks.append((ack_first, ack_last))
+            for index, reason in wrong:
+                if index in stream.frames:
+                    self._request_again(attempt, index, stream.refuse(index), reason)
+        self._after_ack(attempt, stream)
+
+    def _after_ack(self, attempt: Attempt, stream: Stream) -> None:
+        self._grant(attempt)
+        buffer = self._buffers.get(attempt.destination.agent_id)
+        for other in tuple(buffer.streams) if buffer else ():
+            if other is not stream and other.wire_id in self._attempts:
+                self._grant(self._attempts[other.wire_id])
+        self._admit_waiting(attempt.destination.agent_id)
+        now = self._clock.monotonic()
+        if stream.done and not stream.complete_reported:
+            stream.complete_reported = True
+            self._report(attempt, stream, done=True)
+        elif now - attempt.reported_at >= REPORT_INTERVAL:
+            attempt.reported_at = now
+            self._report(attempt, stream, done=False)
+
+    def _nacked(self, port: SessionPort, item: m.ChunkNackItem) -> None:
+        attempt = self._attempt_of(port, item.transfer_id, "destination")
+        if attempt is None:
+            return
+        times = self._stream_of(attempt).refuse(item.index)
+        self._request_again(attempt, item.index, times, item.reason)
+        self._grant(attempt)
+
+    def _request_again(self, attempt: Attempt, index: int, times: int, reason: str) -> None:
+        if times > self._limits.nack_max:
+            where = self._check.verdict(attempt.wire_id, index)
+            text = f"chunk {index} was refused {times} times ({reason}); {where}"
+            self._tell_run(attempt, a.RouteFailed(attempt.token, attempt.wire_id, "corrupt", text, retryable=False))
+            return
+        attempt.source.post(a.PostItem(m.ChunkRequest, m.ChunkRequestItem(attempt.wire_id, index)))
+
+    def _same(self, port: SessionPort, item: m.ChunksItem) -> None:
+        attempt = self._attempt_of(port, item.transfer_id, "source")
+        if attempt is None:
+            return
+        stream = self._stream_of(attempt)
+        for first, last in item.chunks:
+            stream.same(first, last)
+        attempt.destination.post(a.PostItem(m.ChunkSame, item))
+
+    def _checked(self, message: a.ChunkChecked) -> None:
+        attempt = self._attempts.get(message.wire_id)
+        held = self._check.finished(message.wire_id, message.index, ok=message.ok, reason=message.reason)
+        if attempt is None or attempt.stream is None:
+            return
+        stream = attempt.stream
+        if not message.ok:
+            text = f"chunk {message.index} of transfer {message.wire_id}: {message.reason}"
+            attempt.source.post(a.Violation(None, "bad_chunk", text, close=False))
+            if held and message.index in stream.frames:
+                # The destination took what the hub found to be wrong: it counts as refused.
+                times = stream.refuse(message.index)
+                self._request_again(attempt, message.index, times, message.reason)
+        elif held and message.index in stream.frames:
+            stream.acknowledge(message.index, message.index)
+            attempt.fresh_acks.append((message.index, message.index))
+            self._after_ack(attempt, stream)
+
+    # Routes
+
+    def _open_route(self, message: a.OpenRoute) -> None:
+        attempt = self._attempts.get(message.wire_id)
+        if attempt is not None:
+            attempt.stream = Stream(message.wire_id, message.size, message.chunk_size, message.total_chunks)
+
+    def _expect_have(self, message: a.StartRoute) -> None:
+        attempt = self._attempts.get(message.wire_id)
+        if attempt is None or attempt.stream is None:
+            return
+        attempt.stream.have_expected = message.have_count
+        if attempt.stream.have_seen == message.have_count:
+            self._admit(attempt)
+
+    def _admit(self, attempt: Attempt) -> None:
+        agent_id = attempt.destination.agent_id
+        size = min(attempt.destination.receive_buffer or self._limits.receive_buffer, self._limits.receive_buffer)
+        buffer = self._buffers.setdefault(agent_id, DestinationBuffer(size))
+        stream = self._stream_of(attempt)
+        if not buffer.admit(stream):
+            self._waiting.setdefault(agent_id, []).append((attempt, 0))
+            return
+        self._start(attempt, stream)
+
+    def _start(self, attempt: Attempt, stream: Stream) -> None:
+        self._budget.add(stream)
+        stream.started = True
+        stream.up_to = self._next(attempt, stream) or 0
+        item = m.TransferResumeItem(attempt.wire_id, have_count=stream.have_seen, up_to=stream.up_to)
+        attempt.source.post(a.PostItem(m.TransferResume, item))
+        self._tell_run(attempt, a.RouteStarted(attempt.token, attempt.wire_id))
+
+    def _admit_waiting(self, agent_id: int) -> None:
+        queue = self._waiting.get(agent_id)
+        buffer = self._buffers.get(agent_id)
+        while queue and buffer:
+            attempt = queue[0][0]
+            if self._attempts.get(attempt.wire_id) is not attempt or attempt.stream is None:
+                queue.pop(0)
+                continue
+            if not buffer.admit(attempt.stream):
+                return
+            queue.pop(0)
+            self._start(attempt, attempt.stream)
+        self._waiting.pop(agent_id, None)
+
+    def _next(self, attempt: Attempt, stream: Stream) -> int | None:
+        buffer = self._buffers[attempt.destination.agent_id]
+        crowded = bool(self._waiting.get(attempt.destination.agent_id))
+        outstanding = buffer.limit(stream, self._limits.window_max, crowded=crowded)
+        return next_grant(stream, outstanding, self._budget.share(stream))
+
+    def _grant(self, attempt: Attempt) -> None:
+        stream = attempt.stream
+        if stream is None or not stream.started:
+            return
+        up_to = self._next(attempt, stream)
+        if up_to is None:
+            return
+        stream.up_to = up_to
+        acked, attempt.fresh_acks = tuple(_merge(attempt.fresh_acks)), []
+        attempt.source.post(a.PostItem(m.Window, m.WindowItem(attempt.wire_id, up_to, acked)))
+
+    def _relink(self, wire_id: int) -> None:
+        attempt = self._attempts.get(wire_id)
+        if attempt is None or attempt.stream is None or not attempt.stream.started:
+            return
+        stream = attempt.stream
+        for port in (attempt.source, attempt.destination):
+            if port.link is not None:
+                port.link.drop(wire_id)
+        self._check.forget(wire_id)
+        received = stream.relink()
+        up_to = self._next(attempt, stream)
+        stream.up_to = max(stream.up_to, up_to or 0)
+        acked = stream.acked.to_tuple(8192)
+        item = m.TransferResumeItem(wire_id, acked=acked, received=received, up_to=stream.up_to)
+        attempt.destination.post(a.PostItem(m.TransferResume, item))
+        attempt.source.post(a.PostItem(m.TransferResume, item))
+
+    def _close(self, wire_id: int) -> None:
+        attempt = self._attempts.pop(wire_id, None)
+        if attempt is None:
+            return
+        self._check.forget(wire_id)
+        self._budget.remove(wire_id)
+        for port in (attempt.source, attempt.destination):
+            if port.link is not None:
+                port.link.drop(wire_id)
+        agent_id = attempt.destination.agent_id
+        buffer = self._buffers.get(agent_id)
+        if buffer is not None:
+            buffer.remove(wire_id)
+            self._admit_waiting(agent_id)
+            for stream in tuple(buffer.streams):
+                if stream.wire_id in self._attempts:
+                    self._grant(self._attempts[stream.wire_id])
+            if not tuple(buffer.streams) and agent_id not in self._waiting:
+                del self._buffers[agent_id]
+
+    def _find_slow(self) -> None:
+        now = self._clock.monotonic()
+        slow = {
+            wire_id
+            for wire_id, attempt in self._attempts.items()
+            if attempt.last_drain and now - attempt.last_drain > self._limits.slow_destination_after
+        }
+        self._budget.set_slow(slow)
+        self.after(self._limits.slow_destination_after / 2, a.Tick())
+
+    def _report(self, attempt: Attempt, stream: Stream, *, done: bool) -> None:
+        report = a.RouteMoved(
+            attempt.token,
+            attempt.wire_id,
+            stream.acked.count,
+            stream.bytes_done(),
+            stream.bytes_wire,
+            stream.reused,
+            stream.compression,
+            done,
+        )
+        self._tell_run(attempt, report)
+
+    def _tell_run(self, attempt: Attempt, message: a.RunMessage) -> None:
+        if not attempt.run.tell(message):
+            # The run is gone or drowning; it rebuilds from the store when it comes back.
+            self._close(attempt.wire_id)
+
+
+class _SharedReceipt:
+    """Done when each of several items is."""
+
+    def __init__(self, receipt: a.Receipt, count: int) -> None:
+        self._receipt = receipt
+        self._left = count
+        if count == 0:
+            receipt.done()
+
+    def done(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._receipt.done()
+
+
+def _merge(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return merged

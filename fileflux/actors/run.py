@@ -1,0 +1,554 @@
+"""One live run: feeds the run machine, its listing and its transfers, and carries out what they ask for.
+
+After a crash of the actor or of the whole hub a run is rebuilt from its rows: transfers that have not ended get new attempts, and a listing
+that was not complete is made again (rows that exist already are left alone).
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from fileflux.actors import messages as a
+from fileflux.actors.agent_session import SessionPort
+from fileflux.actors.kernel.actor import Actor
+from fileflux.actors.kernel.ref import ActorRef, Reply
+from fileflux.actors.run_files import COMPRESSION_NAMES, Files, Held
+from fileflux.actors.run_listing import Listing, Plan
+from fileflux.bus import events
+from fileflux.clock import Clock
+from fileflux.errors import RemoteProtocolError
+from fileflux.jobs.models import JobSpec
+from fileflux.jobs.run import RunMachine
+from fileflux.jobs.status import RunStatus, TransferStatus
+from fileflux.jobs.transfer_state import State
+from fileflux.protocol import messages as m
+from fileflux.protocol.limits import Limits
+from fileflux.storage.runs import RunRow
+from fileflux.storage.transfers import RunSums, TransferUpdate
+
+log = structlog.get_logger("fileflux.run")
+
+FETCH_ROWS = 500
+QUEUE_LOW = 250
+"""Fewer rows than this in the queue: fetch more, list more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDeps:
+    """Who a run works with. ``ids`` gives wire ids and request ids, never twice in the life of the process."""
+
+    hub: ActorRef[a.ConnectionHubMessage]
+    relay: ActorRef[a.RelayMessage]
+    persistence: ActorRef[a.PersistenceMessage]
+    runs: ActorRef[a.RunsMessage] | None
+    live: dict[int, Run]
+    ids: itertools.count[int]
+    limits: Limits
+    clock: Clock
+
+
+class Run(Actor[a.RunMessage]):
+    """Drives one run to its terminal status, then stops."""
+
+    mailbox_size = 20_000
+
+    def __init__(self, row: RunRow, deps: RunDeps, *, adopted: bool) -> None:
+        super().__init__()
+        self._row = row
+        self._deps = deps
+        self._adopted = adopted
+        self._spec = JobSpec.from_json(row.spec)
+        self._machine = RunMachine(status=RunStatus(row.status) if not adopted else RunStatus.QUEUED)
+        self._files = Files(self._spec, row.job_id or 0, row.id, self)
+        self._listing = Listing(self._spec, deps.limits.list_page)
+        self._ports: dict[int, SessionPort | None] = {}
+        self._known: set[int] = set()
+        self._absent: dict[int, str] = {}
+        self._last_row_id = 0
+        self._more_rows = True
+        self._fetching = False
+        self._adopting = adopted
+        self._list_pending = False
+        self._list_answered = True
+        self._sums: RunSums | None = None
+        self._deciding: Callable[[], None] | None = None
+        self._stopping: tuple[RunStatus, str] | None = None
+        self._directories_due = False
+        self._directories: tuple[bytes, ...] | None = None
+        self._directory_request = 0
+        self._directory_errors = 0
+        self._waiters: list[Reply[bool]] = []
+        self._finished = False
+        self._done_bytes = self._done_wire = self._done_reused = self._total_bytes = 0
+
+    def on_start(self) -> None:
+        structlog.contextvars.bind_contextvars(run_id=self._row.id)
+        self._deps.live[self._row.id] = self
+        plan = self._row.plan
+        if plan is not None:
+            self._files.plan = Plan(os.fsdecode(base64.b64decode(plan["base"])), plan["path_type"])
+            self._listing.finished = bool(self._row.planned)
+        agents = frozenset({self._spec.source_agent_id, self._spec.destination_agent_id})
+        self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
+        self._deps.hub.tell(a.Watch(agents, self.ref))
+        self.after(max(1.0, self._row.seconds_to_deadline), a.Tick("deadline"))
+
+    def on_stop(self) -> None:
+        self._deps.hub.tell_control(a.Unwatch(self.ref))
+        if self._deps.live.get(self._row.id) is self:
+            del self._deps.live[self._row.id]
+        for reply in self._waiters:
+            reply.send(value=True)
+        for held in self._files.held.values():
+            if held.machine.wire_id:
+                self._deps.relay.tell_control(a.CloseAttempt(held.machine.wire_id))
+
+    def receive(self, message: a.RunMessage) -> None:
+        match message:
+            case a.TransferSaid():
+                self._said(message)
+            case a.RouteMoved():
+                self._files.moved(message)
+            case a.RouteStarted():
+                self._files.started(message)
+            case a.RouteFailed():
+                self._files.failed(message)
+            case a.Stored():
+                self._files.stored(message.token)
+            case a.AgentUp():
+                self._agent_up(message)
+            case a.AgentDown():
+                self._agent_down(message)
+            case a.Answered():
+                self._answered(message)
+            case a.ListingStored():
+                self._listing_stored(message)
+            case a.PendingRows():
+                self._rows_arrived(message)
+            case a.PendingDirectories():
+                self._directories_arrived(message)
+            case a.Sums():
+                self._sums_arrived(message)
+            case a.CancelRun():
+                self._stop_early(RunStatus.CANCELLED, f"cancelled by {message.requested_by}")
+            case a.AwaitRows():
+                self._waiters.append(message.reply)
+            case a.Fenced():
+                log.warning("another hub has this run, or it has ended: stopping here")
+                self._leave()
+                return
+            case a.Tick():
+                self._tick(message.what)
+        self._advance()
+
+    def live(self) -> a.LiveProgress:
+        """Counters for display; neither yields nor changes anything, so any greenlet may call it."""
+        held = self._files.held
+        transfers = {
+            row_id: a.LiveTransfer(
+                h.machine.status.value, h.machine.reason, h.bytes_done, h.bytes_wire, h.bytes_reused, h.chunks
+            )
+            for row_id, h in itertools.islice(held.items(), 1000)
+            if h.machine.state is not State.ENDED
+        }
+        machine = self._machine
+        return a.LiveProgress(
+            machine.status.value,
+            machine.reason,
+            machine.files_total if self._listing.finished and self._sums is not None else None,
+            machine.files_done,
+            machine.files_failed,
+            machine.files_skipped,
+            self._total_bytes,
+            self._done_bytes + sum(h.bytes_done for h in held.values() if h.machine.state is not State.ENDED),
+            self._done_wire + sum(h.bytes_wire for h in held.values() if h.machine.state is not State.ENDED),
+            self._done_reused + sum(h.bytes_reused for h in held.values() if h.machine.state is not State.ENDED),
+            transfers,
+        )
+
+    # Agents
+
+    def _agent_up(self, message: a.AgentUp) -> None:
+        self._known.add(message.agent_id)
+        self._absent.pop(message.agent_id, None)
+        same = message.resumed and self._ports.get(message.agent_id) is message.port
+        self._ports[message.agent_id] = message.port
+        for role in self._roles(message.agent_id):
+            if same:
+                self._files.each(lambda machine, role=role: machine.link_changed(role))  # type: ignore[misc]  # bound now
+            else:
+                self._session_lost(role)
+
+    def _agent_down(self, message: a.AgentDown) -> None:
+        self._known.add(message.agent_id)
+        port = self._ports.get(message.agent_id)
+        name = port.agent_name if port is not None else f"{message.agent_id}"
+        self._absent[message.agent_id] = f"waiting for agent {name}: {message.reason}"
+        if message.lost:
+            self._ports[message.agent_id] = None
+            for role in self._roles(message.agent_id):
+                self._session_lost(role)
+        for held in self._files.held.values():
+            held.machine.waiting(self._absent[message.agent_id])
+
+    def _session_lost(self, role: m.Role) -> None:
+        self._files.each(lambda machine: machine.session_lost(role))
+        if role == self._listing.role and not self._listing.finished:
+            self._listing.restart()
+            self._list_answered = True
+        if role == "destination":
+            self._directory_request = 0
+
+    def _roles(self, agent_id: int) -> tuple[m.Role, ...]:
+        roles: list[m.Role] = []
+        if agent_id == self._spec.source_agent_id:
+            roles.append("source")
+        if agent_id == self._spec.destination_agent_id:
+            roles.append("destination")
+        return tuple(roles)
+
+    def _port(self, role: m.Role) -> SessionPort | None:
+        agent_id = self._spec.source_agent_id if role == "source" else self._spec.destination_agent_id
+        return self._ports.get(agent_id)
+
+    # One step after every message
+
+    def _advance(self) -> None:
+        if self._finished or self._sums is None or self._deciding is not None or not self._both_known():
+            return
+        if self._stopping is not None:
+            self._advance_stopping()
+            return
+        missing = next(iter(self._absent.values()), None)
+        if self._machine.agents(missing):
+            self._save_run()
+        if missing is not None:
+            self._answer_waiters()
+            return
+        self._list_on()
+        self._fetch_on()
+        if self._files.plan is not None:
+            self._files.dispatch()
+        if self._all_files_ended() and self._machine.files_finished():
+            self._directories_due = True
+            self._save_run()
+        if self._directories_due and self._directory_request == 0:
+            self._directory_request = next(self._deps.ids)
+            self._deps.persistence.tell(a.FetchDirectories(self._row.id, FETCH_ROWS, self.ref))
+
+    def _both_known(self) -> bool:
+        return {self._spec.source_agent_id, self._spec.destination_agent_id} <= self._known
+
+    def _all_files_ended(self) -> bool:
+        return self._listing.finished and not self._list_pending and not self._more_rows and self._files.idle
+
+    def _list_on(self) -> None:
+        if self._listing.finished or not self._list_answered or self._list_pending or len(self._files.queue) > QUEUE_LOW:
+            return
+        port = self._port(self._listing.role)
+        if port is not None:
+            self._list_answered = False
+            request = self._listing.request(next(self._deps.ids))
+            port.post(a.Post(request, reply_to=self.ref))
+
+    def _fetch_on(self) -> None:
+        if self._more_rows and not self._fetching and len(self._files.queue) <= QUEUE_LOW and self._files.plan is not None:
+            self._fetching = True
+            self._deps.persistence.tell(a.FetchPending(self._row.id, self._last_row_id, FETCH_ROWS, self.ref))
+        elif self._adopting and self._files.plan is None:
+            # Nothing was listed before the crash: there are no rows to adopt.
+            self._adopting = False
+
+    # Answers
+
+    def _answered(self, message: a.Answered) -> None:
+        match message.message:
+            case m.ListResult() as result:
+                self._page_arrived(result, message.receipt)
+            case m.DirApplied() as result:
+                message.receipt.done()
+                self._directories_applied(result)
+            case _:
+                message.receipt.done()
+
+    def _page_arrived(self, result: m.ListResult, receipt: a.Receipt) -> None:
+        receipt.done()
+        try:
+            rows = self._listing.take(result)
+        except FileNotFoundError as error:
+            self._stop_early(RunStatus.FAILED, str(error))
+            return
+        except RemoteProtocolError as error:
+            self._stop_early(RunStatus.FAILED, f"the source agent's listing cannot be believed: {error.message}")
+            return
+        if rows is None:
+            return
+        self._list_answered = True
+        files, folders = rows
+        self._machine.listing_errors = self._listing.errors
+        if self._listing.plan is None:
+            return
+        if self._files.plan is None:
+            self._files.plan = self._listing.plan
+            base = base64.b64encode(os.fsencode(self._listing.plan.base)).decode()
+            self._save({"plan": {"base": base, "path_type": self._listing.plan.path_type}})
+        self._list_pending = True
+        self._deps.persistence.tell(
+            a.StoreListing(self._row.id, self._row.lease_epoch, tuple(files), tuple(folders), self.ref)
+        )
+
+    def _listing_stored(self, message: a.ListingStored) -> None:
+        self._list_pending = False
+        self._more_rows = True
+        self._machine.files_total += message.new_rows
+        self._machine.files_skipped += message.new_skipped
+        if self._listing.finished:
+            self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
+        self._answer_waiters()
+
+    def _sums_arrived(self, message: a.Sums) -> None:
+        machine, sums = self._machine, message.sums
+        first = self._sums is None
+        self._sums = sums
+        self._total_bytes = sums.bytes_total
+        machine.files_total = sums.total
+        if first or self._deciding is not None:
+            machine.files_done, machine.files_failed = sums.completed, sums.failed
+            machine.files_skipped, machine.files_cancelled = sums.skipped, sums.cancelled
+            self._done_bytes, self._done_wire, self._done_reused = sums.bytes_done, sums.bytes_wire, sums.bytes_reused
+        if self._deciding is not None:
+            self._deciding()
+            self._leave_with_result()
+        elif self._listing.finished and not machine.listed:
+            machine.all_listed()
+            self._save({"planned": True, "files_total": sums.total, "bytes_total": sums.bytes_total})
+
+    def _rows_arrived(self, message: a.PendingRows) -> None:
+        self._fetching = False
+        self._more_rows = len(message.rows) == FETCH_ROWS
+        if message.rows:
+            self._last_row_id = message.rows[-1].id
+        # Only rows that stood before this process came may have been begun by another.
+        self._files.add(message.rows, adopted=self._adopting)
+        if not self._more_rows:
+            self._adopting = False
+
+    def _said(self, message: a.TransferSaid) -> None:
+        try:
+            self._files.said(message)
+        except RemoteProtocolError as error:
+            message.receipt.done()
+            port = self._port("source" if message.role == "source" else "destination")
+            if port is not None:
+                port.post(a.Violation(None, error.code, error.message, error.close))
+
+    # Directories
+
+    def _directories_arrived(self, message: a.PendingDirectories) -> None:
+        if not self._directories_due:
+            return
+        port = self._port("destination")
+        if not message.rows and self._directories is not None:
+            self._decide(self._finish)
+            return
+        if port is None:
+            self._directory_request = 0
+            return
+        mode, mtime = "mode" in self._spec.preserve, "mtime" in self._spec.preserve
+        items = tuple(
+            m.DirItem(os.fsdecode(row.path), row.mode if mode else None, row.mtime_ns if mtime else None)
+            for row in message.rows
+        )
+        self._directories = tuple(row.path for row in message.rows)
+        if self._files.plan is not None and self._files.plan.path_type == "file":
+            self._decide(self._finish)
+            return
+        request = m.DirApply(self._directory_request, self._spec.destination_path, items)
+        port.post(a.Post(request, reply_to=self.ref))
+
+    def _directories_applied(self, result: m.DirApplied) -> None:
+        if result.request_id != self._directory_request or self._directories is None:
+            return
+        for error in result.errors:
+            self._directory_errors += 1
+            log.warning("directory not set", path=error.path, code=error.code, error=error.message)
+        self._deps.persistence.tell(a.DirectoriesDone(self._row.id, self._directories))
+        self._directory_request = 0
+
+    # Endings
+
+    def _stop_early(self, status: RunStatus, reason: str) -> None:
+        if self._stopping is None and not self._machine.status.terminal:
+            self._stopping = (status, reason)
+            self._more_rows = True
+            self._last_row_id = 0
+            self._files.queue.clear()
+            port = self._port(self._listing.role)
+            if port is not None and self._listing.request_id and not self._listing.finished:
+                port.post(a.Post(m.ListCancel(self._listing.request_id)))
+
+    def _advance_stopping(self) -> None:
+        """Every transfer that has not been committed ends as cancelled, in memory first, then row by row."""
+        if self._stopping is None or self._fetching or self._list_pending:
+            return
+        status, reason = self._stopping
+        self._files.each(lambda machine: machine.cancel(reason))
+        while self._files.queue:
+            row, _ = self._files.queue.popleft()
+            if row.id not in self._files.held:
+                self._cancel_row(row.id, reason)
+        if self._more_rows:
+            self._fetching = True
+            self._deps.persistence.tell(a.FetchPending(self._row.id, self._last_row_id, FETCH_ROWS, self.ref))
+        elif self._files.idle:
+            self._decide(
+                lambda: self._machine.cancel(reason) if status is RunStatus.CANCELLED else self._machine.fail(reason)
+            )
+
+    def _cancel_row(self, row_id: int, reason: str) -> None:
+        self._machine.file_ended(TransferStatus.CANCELLED)
+        update = TransferUpdate(row_id, status=TransferStatus.CANCELLED.value, reason=reason, ended=True)
+        self._deps.persistence.tell(a.SaveTransfer(self._row.id, self._row.lease_epoch, update, self.ref))
+
+    def _decide(self, how: Callable[[], None]) -> None:
+        """The end: count the rows once more, since they are the truth, then set the final status."""
+        self._deciding = how
+        self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
+
+    def _finish(self) -> None:
+        self._machine.finish(self._directory_errors)
+        if self._listing.error_texts and not self._machine.files_failed:
+            self._machine.reason = f"{self._machine.reason}: {self._listing.error_texts[0]}"
+
+    def _leave_with_result(self) -> None:
+        machine = self._machine
+        log.info("run ended", status=machine.status.value, reason=machine.reason)
+        self._save_run(event=events.RunEnded(self._row.id, machine.status.value))
+        self._deps.persistence.tell(
+            a.SaveAudit(
+                "hub",
+                "run.ended",
+                f"run:{self._row.id}",
+                machine.status.value,
+                {"files_done": machine.files_done, "files_failed": machine.files_failed, "reason": machine.reason},
+            )
+        )
+        self._leave()
+
+    def _leave(self) -> None:
+        self._finished = True
+        self._answer_waiters()
+        if self._deps.runs is not None:
+            self._deps.runs.tell_control(a.RunFinished(self._row.id))
+        self.stop_self()
+
+    def _tick(self, what: str) -> None:
+        if what == "deadline":
+            self._stop_early(RunStatus.FAILED, "the deadline passed before the run could end")
+        elif what.startswith("retry:"):
+            self._files.retry_due(int(what.partition(":")[2]))
+
+    def _answer_waiters(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for reply in waiters:
+            reply.send(value=True)
+
+    # What the transfers need (Host)
+
+    def post(self, role: m.Role, message: a.PostItem) -> None:
+        port = self._port(role)
+        if port is not None:
+            port.post(message)
+
+    def to_relay(self, message: a.RelayMessage) -> None:
+        self._deps.relay.tell_control(message)
+
+    def open_attempt(self, held: Held) -> int:
+        source, destination = self._port("source"), self._port("destination")
+        if source is None or destination is None:
+            raise AssertionError("an attempt without both agents")
+        wire_id = next(self._deps.ids)
+        self.to_relay(a.OpenAttempt(wire_id, self.ref, held.row.id, source, destination, self._spec.hub_check))
+        return wire_id
+
+    def begin_later(self, row_id: int, delay_s: float) -> None:
+        if delay_s <= 0:
+            self._files.retry_due(row_id)
+        else:
+            self.after(delay_s, a.Tick(f"retry:{row_id}"))
+
+    def save(self, held: Held, *, confirm: bool, terminal: bool) -> None:
+        machine = held.machine
+        total = machine.total_chunks
+        completed = machine.status is TransferStatus.COMPLETED
+        update = TransferUpdate(
+            held.row.id,
+            status=machine.status.value,
+            reason=machine.reason,
+            code=machine.code,
+            attempt=machine.attempt,
+            retry_count=machine.retries,
+            size=machine.size,
+            final_path=os.fsencode(machine.final_path) if machine.final_path is not None else None,
+            bytes_done=machine.size if completed else held.bytes_done,
+            bytes_wire=held.bytes_wire,
+            bytes_reused=held.bytes_reused,
+            compression=COMPRESSION_NAMES[held.compression],
+            total_chunks=total,
+            completed_chunks=total if completed else held.chunks,
+            file_hash=bytes.fromhex(machine.file_sha256) if machine.file_sha256 else None,
+            started=True,
+            ended=terminal,
+        )
+        event: events.Event = events.TransferChanged(held.row.id, self._row.id, machine.status.value)
+        if completed:
+            event = events.TransferCompleted(held.row.id, self._row.id)
+        elif machine.status is TransferStatus.FAILED:
+            event = events.TransferFailed(held.row.id, self._row.id, machine.code)
+        save = a.SaveTransfer(self._row.id, self._row.lease_epoch, update, self.ref, confirm, event)
+        self._deps.persistence.tell(save)
+
+    def ended(self, held: Held, *, part_left: bool) -> None:
+        machine = held.machine
+        self._machine.file_ended(machine.status)
+        if machine.status is TransferStatus.COMPLETED:
+            held.bytes_done = machine.size
+        self._done_bytes += held.bytes_done
+        self._done_wire += held.bytes_wire
+        self._done_reused += held.bytes_reused
+        if machine.status is TransferStatus.FAILED:
+            self._deps.persistence.tell(
+                a.SaveAudit("hub", "transfer.ended", f"transfer:{held.row.id}", "failed", {"code": machine.code, "reason": machine.reason})
+            )
+        if part_left and machine.final_path is not None:
+            directory = os.path.dirname(machine.final_path)
+            self.post("destination", a.PostItem(m.DiscardPart, m.DiscardPartItem(directory, held.row.part)))
+
+    def now(self) -> float:
+        return self._deps.clock.monotonic()
+
+    # Storing the run
+
+    def _save_run(self, event: events.Event | None = None) -> None:
+        machine = self._machine
+        changes: dict[str, Any] = {
+            "status": machine.status.value,
+            "reason": machine.reason,
+            "files_done": machine.files_done,
+            "files_failed": machine.files_failed,
+            "files_skipped": machine.files_skipped,
+            "bytes_done": self._done_bytes,
+            "bytes_wire": self._done_wire,
+            "bytes_reused": self._done_reused,
+        }
+        self._save(changes, event or events.RunChanged(self._row.id, machine.status.value))
+
+    def _save(self, changes: dict[str, Any], event: events.Event | None = None) -> None:
+        self._deps.persistence.tell(a.SaveRun(self._row.id, self._row.lease_epoch, changes, self.ref, event))

@@ -1,0 +1,239 @@
+"""A run's live transfers: which are begun, what their machines ask for, what they show."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from fileflux.actors import messages as a
+from fileflux.actors.run_listing import Plan
+from fileflux.jobs.models import JobSpec
+from fileflux.jobs.transfer import (
+    CloseStream,
+    Effect,
+    Ended,
+    OpenStream,
+    Persist,
+    RelinkStream,
+    RetryAfter,
+    Send,
+    StartStream,
+    TransferMachine,
+    TransferPlan,
+)
+from fileflux.jobs.transfer_state import State
+from fileflux.protocol import messages as m
+from fileflux.storage.transfers import TransferRow
+
+HELD_MAX = 1000
+"""Transfers in memory at once: live ones and those that wait for a retry."""
+SMALL_PER_LARGE = 4
+"""Files of one chunk that move in the place of one larger file: they wait for round trips, not for bytes."""
+SAVE_INTERVAL = 2.0
+"""Seconds between two writes of a live transfer's progress, which are for display only."""
+COMPRESSION_NAMES = ("none", "zstd", "lz4")
+
+
+@dataclass(slots=True)
+class Held:
+    """One transfer in memory."""
+
+    row: TransferRow
+    machine: TransferMachine
+    adopted: bool
+    begun: bool = False
+    chunks: int = 0
+    bytes_done: int = 0
+    bytes_wire: int = 0
+    bytes_reused: int = 0
+    wire_before: int = 0
+    compression: int = 0
+    saved_at: float = 0.0
+    receipt: a.Receipt | None = None
+
+    @property
+    def weight(self) -> int:
+        return 1 if self.row.size <= self.machine.spec.chunk_size else SMALL_PER_LARGE
+
+
+class Host(Protocol):
+    """What the run's actor does for its transfers."""
+
+    def post(self, role: m.Role, message: a.PostItem) -> None: ...
+    def to_relay(self, message: a.RelayMessage) -> None: ...
+    def save(self, held: Held, *, confirm: bool, terminal: bool) -> None: ...
+    def begin_later(self, row_id: int, delay_s: float) -> None: ...
+    def open_attempt(self, held: Held) -> int: ...
+    def ended(self, held: Held, *, part_left: bool) -> None: ...
+    def now(self) -> float: ...
+
+
+class Files:
+    """Owned by a run's actor; not an actor itself."""
+
+    def __init__(self, spec: JobSpec, job_id: int, run_id: int, host: Host) -> None:
+        self._spec = spec
+        self._job_id = job_id
+        self._run_id = run_id
+        self._host = host
+        self.plan: Plan | None = None
+        self.held: dict[int, Held] = {}
+        self.queue: deque[tuple[TransferRow, bool]] = deque()
+        self._load = 0
+        self._ready: deque[int] = deque()
+
+    @property
+    def idle(self) -> bool:
+        return not self.held and not self.queue
+
+    def add(self, rows: tuple[TransferRow, ...], *, adopted: bool) -> None:
+        """Rows that wait for their turn. ``adopted``: an earlier hub process may have begun them."""
+        self.queue.extend((row, adopted) for row in rows)
+
+    def dispatch(self) -> None:
+        """Begin what may begin now; call only while both agents are there."""
+        while self._ready and self._has_room():
+            held = self.held.get(self._ready.popleft())
+            if held is not None and held.machine.state is State.IDLE:
+                self._begin(held)
+        while self.queue and self._has_room() and len(self.held) < HELD_MAX:
+            row, adopted = self.queue.popleft()
+            held = Held(row, self._machine(row, adopted=adopted), adopted, wire_before=row.bytes_wire)
+            self.held[row.id] = held
+            self._begin(held)
+
+    def retry_due(self, row_id: int) -> None:
+        """A retry's time has come."""
+        if row_id in self.held:
+            self._ready.append(row_id)
+
+    def said(self, message: a.TransferSaid) -> None:
+        """An agent spoke of a transfer. Raises RemoteProtocolError for words out of place."""
+        held = self._current(message.token, message.wire_id)
+        if held is None:
+            message.receipt.done()
+            return
+        machine = held.machine
+        match message.item:
+            case m.TransferAcceptItem() as item if item.role == "source":
+                effects = machine.source_accepted(item)
+            case m.TransferAcceptItem() as item:
+                effects = machine.destination_accepted(item)
+            case m.TransferCompleteItem() as item if message.role == "source":
+                effects = machine.source_completed(item)
+            case m.TransferCompleteItem() as item:
+                effects = machine.destination_completed(item)
+                held.receipt = message.receipt
+                self.carry_out(held, effects)
+                return
+            case m.TransferErrorItem() as item:
+                role: m.Role = "source" if message.role == "source" else "destination"
+                effects = machine.failed(item.code, item.message, retryable=item.retryable, by=role)
+            case _:
+                effects = []
+        message.receipt.done()
+        self.carry_out(held, effects)
+
+    def started(self, message: a.RouteStarted) -> None:
+        held = self._current(message.token, message.wire_id)
+        if held is not None:
+            self.carry_out(held, held.machine.have_forwarded())
+
+    def moved(self, message: a.RouteMoved) -> None:
+        held = self._current(message.token, message.wire_id)
+        if held is None:
+            return
+        held.chunks, held.bytes_done = message.chunks, message.bytes_done
+        held.bytes_wire, held.bytes_reused = held.wire_before + message.bytes_wire, message.bytes_reused
+        held.compression = message.compression
+        if message.done:
+            self.carry_out(held, held.machine.all_acked())
+        elif self._host.now() - held.saved_at >= SAVE_INTERVAL:
+            held.saved_at = self._host.now()
+            self._host.save(held, confirm=False, terminal=False)
+
+    def failed(self, message: a.RouteFailed) -> None:
+        held = self._current(message.token, message.wire_id)
+        if held is not None:
+            self.carry_out(held, held.machine.failed(message.code, message.message, retryable=message.retryable))
+
+    def stored(self, row_id: int) -> None:
+        held = self.held.get(row_id)
+        if held is None:
+            return
+        if held.machine.state is State.ENDED:
+            if held.receipt is not None:
+                held.receipt.done()
+            del self.held[row_id]
+        else:
+            self.carry_out(held, held.machine.stored())
+
+    def each(self, act: Callable[[TransferMachine], list[Effect]]) -> None:
+        """Apply one step to every live machine."""
+        for held in tuple(self.held.values()):
+            self.carry_out(held, act(held.machine))
+
+    def carry_out(self, held: Held, effects: list[Effect]) -> None:
+        host, machine = self._host, held.machine
+        for effect in effects:
+            match effect:
+                case Send():
+                    host.post(effect.role, a.PostItem(effect.message, effect.item))
+                case OpenStream():
+                    host.to_relay(
+                        a.OpenRoute(effect.wire_id, effect.size, effect.chunk_size, effect.total_chunks)
+                    )
+                case StartStream():
+                    host.to_relay(a.StartRoute(effect.wire_id, effect.have_count))
+                case RelinkStream():
+                    host.to_relay(a.Relink(effect.wire_id))
+                case CloseStream():
+                    host.to_relay(a.CloseAttempt(effect.wire_id))
+                    held.wire_before = held.bytes_wire
+                case Persist():
+                    host.save(held, confirm=effect.confirm or machine.status.terminal, terminal=machine.status.terminal)
+                case RetryAfter():
+                    self._release(held)
+                    host.begin_later(held.row.id, effect.delay_s)
+                case Ended():
+                    self._release(held)
+                    host.ended(held, part_left=effect.part_left)
+
+    def _begin(self, held: Held) -> None:
+        held.begun = True
+        self._load += held.weight
+        self.carry_out(held, held.machine.begin(self._host.open_attempt(held)))
+
+    def _release(self, held: Held) -> None:
+        if held.begun:
+            held.begun = False
+            self._load -= held.weight
+
+    def _has_room(self) -> bool:
+        return self._load < self._spec.parallel * SMALL_PER_LARGE
+
+    def _current(self, row_id: int, wire_id: int) -> Held | None:
+        held = self.held.get(row_id)
+        return held if held is not None and held.machine.wire_id == wire_id else None
+
+    def _machine(self, row: TransferRow, *, adopted: bool) -> TransferMachine:
+        if self.plan is None:
+            raise AssertionError("rows before the listing's first page")
+        name = os.fsdecode(row.path)
+        plan = TransferPlan(
+            row.id, self._run_id, self._job_id, name, name, self.plan.base, self.plan.landing, row.part
+        )
+        return TransferMachine(
+            plan,
+            self._spec,
+            size=row.size,
+            mtime_ns=row.mtime_ns,
+            mode=row.mode,
+            # An adopted row may have been begun, even committed, without a trace in its row.
+            attempt=max(1, row.attempt) if adopted else row.attempt,
+            retries=row.retry_count,
+            final_path=os.fsdecode(row.final_path) if row.final_path is not None else None,
+        )

@@ -1,0 +1,96 @@
+"""Who may send how much: the hub's byte budget and each destination's receive buffer, shared without ever being overdrawn.
+
+Two rules make a stall impossible. A stream is admitted only when its largest frame fits into what the destination's buffer has not
+promised to others, so every admitted stream can always finish a frame. The hub's own budget needs no such reserve: pieces drain one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fileflux.actors.stream import Stream
+from fileflux.protocol.limits import Limits
+
+
+class DestinationBuffer:
+    """What one destination agent holds of chunks that are not yet acknowledged."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._streams: dict[int, Stream] = {}
+
+    @property
+    def streams(self) -> Iterable[Stream]:
+        return self._streams.values()
+
+    def admit(self, stream: Stream) -> bool:
+        """Take the stream in if its largest frame can be promised; a single stream is always admitted."""
+        if self._streams and self._promised() + stream.frame_max > self.size:
+            return False
+        self._streams[stream.wire_id] = stream
+        return True
+
+    def remove(self, wire_id: int) -> bool:
+        return self._streams.pop(wire_id, None) is not None
+
+    def limit(self, stream: Stream, window_max: int, *, crowded: bool) -> int:
+        """Bytes that ``stream`` may have outstanding now. ``crowded``: others wait for admission, so nobody gets more than a frame."""
+        minimum = stream.frame_max
+        if crowded:
+            return minimum
+        target = max(minimum, min(window_max, self.size // len(self._streams)))
+        others = self._promised() - max(minimum, stream.outstanding)
+        return max(minimum, min(target, self.size - others))
+
+    def _promised(self) -> int:
+        return sum(max(stream.frame_max, stream.outstanding) for stream in self._streams.values())
+
+
+class Budget:
+    """Bytes of pieces that the hub may hold, over all streams."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._streams: dict[int, Stream] = {}
+        self._slow: set[int] = set()
+
+    def add(self, stream: Stream) -> None:
+        self._streams[stream.wire_id] = stream
+
+    def remove(self, wire_id: int) -> None:
+        self._streams.pop(wire_id, None)
+        self._slow.discard(wire_id)
+
+    @property
+    def reserved(self) -> int:
+        """Bytes granted to sources that are not yet in a destination's socket."""
+        return sum(stream.reserved for stream in self._streams.values())
+
+    def set_slow(self, wire_ids: set[int]) -> None:
+        """Streams whose destination has not drained for ``slow_destination_after``: together they get half of the budget."""
+        self._slow = wire_ids & self._streams.keys()
+
+    def share(self, stream: Stream) -> int:
+        """Bytes that ``stream`` may have in the hub now."""
+        limits = self._limits
+        part = limits.relay_budget // max(1, len(self._streams))
+        if stream.wire_id in self._slow:
+            part = min(part, limits.relay_budget // 2 // len(self._slow))
+        part = max(limits.piece_min, min(part, limits.relay_share_max))
+        free = limits.relay_budget - (self.reserved - stream.reserved)
+        return max(0, min(part, free))
+
+
+def next_grant(stream: Stream, outstanding_max: int, share: int) -> int | None:
+    """The new ``up_to``, or None when the step is too small to be worth a message.
+
+    Steps are a quarter of the smaller limit, except that a stream which can send nothing gets whatever there is.
+    """
+    up_to = min(stream.acked_bytes + outstanding_max, stream.drained + share)
+    step = up_to - stream.up_to
+    if step <= 0:
+        return None
+    idle = stream.up_to == stream.received
+    if step * 4 < min(outstanding_max, share) and not idle:
+        return None
+    return up_to

@@ -1,0 +1,96 @@
+"""The supervision tree of the hub, in start order; it stops in the reverse one.
+
+``rest_for_one``: what starts later holds refs of what started earlier, so a crash of an early child restarts all that follow it. Sessions are
+never restarted (the agent resumes or opens a new one), runs are, from the store.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from dataclasses import dataclass
+
+from fileflux.actors import messages as a
+from fileflux.actors.connection_hub import ConnectionHub
+from fileflux.actors.hub_check import HubCheck
+from fileflux.actors.kernel.pump import Pump
+from fileflux.actors.kernel.ref import ActorRef
+from fileflux.actors.kernel.supervisor import ChildSpec, Supervisor
+from fileflux.actors.persistence import Persistence
+from fileflux.actors.relay import Relay
+from fileflux.actors.run import Run, RunDeps
+from fileflux.actors.runs import Runs
+from fileflux.bus.bus import Bus
+from fileflux.clock import Clock
+from fileflux.protocol.limits import Limits
+from fileflux.storage.pool import Database
+from fileflux.workers.pool import WorkerPool
+from fileflux.workers.slots import Arena
+
+
+@dataclass(slots=True)
+class Tree:
+    """The running hub. ``relay`` and ``connections`` are the objects behind the refs, for the data plane and for snapshots."""
+
+    root: Supervisor
+    pump: Pump
+    bus: Bus
+    workers: WorkerPool
+    live_runs: dict[int, Run]
+    persistence: ActorRef[a.PersistenceMessage]
+    relay_ref: ActorRef[a.RelayMessage]
+    hub: ActorRef[a.ConnectionHubMessage]
+    runs: ActorRef[a.RunsMessage]
+    _current: dict[str, Relay | ConnectionHub]
+
+    @property
+    def relay(self) -> Relay:
+        relay = self._current["relay"]
+        assert isinstance(relay, Relay)  # noqa: S101  # written by this module only
+        return relay
+
+    @property
+    def connections(self) -> ConnectionHub:
+        hub = self._current["hub"]
+        assert isinstance(hub, ConnectionHub)  # noqa: S101  # written by this module only
+        return hub
+
+    def stop(self, timeout: float) -> None:
+        """Stop everything, last started first."""
+        self.root.stop(timeout)
+
+
+def start_tree(
+    database: Database, limits: Limits, clock: Clock, workers: WorkerPool, arena: Arena
+) -> Tree:
+    """Start the actors and services of one server process. Raises UnavailableError when a worker does not start."""
+    bus, pump = Bus(), Pump()
+    ids = itertools.count(1)
+    current: dict[str, Relay | ConnectionHub] = {}
+    live_runs: dict[int, Run] = {}
+    root = Supervisor("root", "rest_for_one", max_restarts=10, within_s=60)
+
+    persistence = root.start_child(ChildSpec("persistence", lambda: Persistence(database, bus, limits)))
+    root.start_service("workers", workers)
+    root.start_service("pump", pump)
+
+    def make_relay() -> Relay:
+        current["relay"] = relay = Relay(limits, clock, HubCheck(workers, arena))
+        return relay
+
+    relay_ref = root.start_child(ChildSpec("relay", make_relay))
+    sessions = Supervisor("sessions", "one_for_one", max_restarts=1_000_000, within_s=1)
+    root.start_service("sessions", sessions)
+
+    def make_hub() -> ConnectionHub:
+        current["hub"] = hub = ConnectionHub(sessions, relay_ref, persistence, bus, limits, clock)
+        return hub
+
+    hub = root.start_child(ChildSpec("connections", make_hub))
+    run_supervisor = Supervisor("runs-live", "one_for_one", max_restarts=1000, within_s=60)
+    root.start_service("runs-live", run_supervisor)
+
+    deps = RunDeps(hub, relay_ref, persistence, None, live_runs, ids, limits, clock)
+    owner_id = uuid.uuid4()
+    runs = root.start_child(ChildSpec("runs", lambda: Runs(run_supervisor, owner_id, deps)))
+    return Tree(root, pump, bus, workers, live_runs, persistence, relay_ref, hub, runs, current)

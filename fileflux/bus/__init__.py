@@ -1,0 +1,1 @@
+"""Typed events inside the hub."""

@@ -1,0 +1,90 @@
+"""Events of the hub: facts that are stored already, for whoever watches. Frozen; ids lead to the rows.
+
+What must not be lost (audit, webhooks) is written in the same transaction as the state, never taken from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOnline:
+    """``transport`` is ``websocket`` or ``polling``."""
+
+    agent_id: int
+    session_id: str
+    transport: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOffline:
+    agent_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    run_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunChanged:
+    """``status`` is a RunStatus value that is not terminal."""
+
+    run_id: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """``status`` is a terminal RunStatus value."""
+
+    run_id: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferChanged:
+    """``status`` is a TransferStatus value."""
+
+    transfer_id: int
+    run_id: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferCompleted:
+    transfer_id: int
+    run_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """``code`` is one of TRANSFER_CODES."""
+
+    transfer_id: int
+    run_id: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRefused:
+    """An agent sent something that is against the protocol."""
+
+    agent_id: int
+    code: str
+    message: str
+
+
+Event = (
+    AgentOnline
+    | AgentOffline
+    | RunStarted
+    | RunChanged
+    | RunEnded
+    | TransferChanged
+    | TransferCompleted
+    | TransferFailed
+    | FrameRefused
+)

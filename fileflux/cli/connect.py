@@ -1,0 +1,81 @@
+"""Which hub a command talks to, and as whom: options and environment first, then the stored login."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fileflux.cli import credentials
+from fileflux.cli.client import HubClient, check_url
+from fileflux.cli.credentials import Login
+from fileflux.cli.options import Settings
+from fileflux.errors import AuthError, ConfigError, FluxError, NotFoundError
+
+DEFAULT_URL = "http://127.0.0.1:8040"
+
+
+def connect(chosen: Settings, path: Path | None = None) -> HubClient:
+    """A client for the hub of this command. Close it. Raises AuthError when there is no login for that hub."""
+    login = credentials.load(path)
+    insecure = chosen.insecure or (login is not None and login.insecure and chosen.url is None)
+    url = check_url(chosen.url or (login.url if login is not None else DEFAULT_URL), insecure=insecure)
+    if chosen.token is not None:
+        return HubClient(url, chosen.token)
+    if login is None or login.url != url:
+        raise AuthError(f"not logged in at {url}; run `fileflux login {url} --email E`, or set FILEFLUX_TOKEN")
+    current = login
+
+    def refresh(client: HubClient) -> bool:
+        client.token = ""
+        try:
+            answer = client.post("/api/auth/refresh", {"refresh_token": current.refresh_token})
+        except AuthError:
+            return False
+        client.token = answer["token"]
+        credentials.save(replace(current, token=answer["token"], refresh_token=answer["refresh_token"]), path)
+        return True
+
+    return HubClient(url, login.token, refresh)
+
+
+def log_in(chosen: Settings, url: str, email: str, password: str, path: Path | None = None) -> dict[str, Any]:
+    """Log in at ``url`` and keep the tokens; returns the user."""
+    url = check_url(url, insecure=chosen.insecure)
+    with HubClient(url) as client:
+        answer = client.login(email, password)
+    user: dict[str, Any] = answer["user"]
+    credentials.save(Login(url, user["email"], answer["token"], answer["refresh_token"], chosen.insecure), path)
+    return user
+
+
+def find(client: HubClient, noun: str, wanted: str) -> dict[str, Any]:
+    """An agent or job by its name, or by ``#id`` or a number that is no name. Raises NotFoundError."""
+    for item in client.pages(f"/api/{noun}s"):
+        if item["name"] == wanted:
+            return item
+    number = wanted.removeprefix("#")
+    if number.isascii() and number.isdigit():
+        found: dict[str, Any] = client.get(f"/api/{noun}s/{int(number)}")
+        return found
+    raise NotFoundError(f"there is no {noun} named {wanted!r}; see `fileflux {noun}s list`")
+
+
+def split_place(place: str) -> tuple[str, str]:
+    """``AGENT:PATH`` as (agent, path). Raises ConfigError."""
+    agent, colon, path = place.partition(":")
+    if not (agent and colon and path):
+        raise ConfigError(f"{place!r} is not AGENT:PATH, as in web-1:/srv/data")
+    return agent, path
+
+
+def log_out(chosen: Settings, path: Path | None = None) -> bool:
+    """Remove the stored login. False when the hub could not be told: then its tokens still work until they expire."""
+    try:
+        with connect(chosen, path) as client:
+            client.post("/api/auth/logout")
+    except FluxError:
+        return False
+    finally:
+        credentials.forget(path)
+    return True

@@ -1,0 +1,96 @@
+"""``fileflux serve``, ``demo``, ``migrate`` and ``version``: the commands that need no hub."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fileflux.serve import ServeSettings
+
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the hub keeps its data.")]
+DatabaseOption = Annotated[str | None, typer.Option("--database-url", help="A PostgreSQL instead of the embedded one.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="fileflux.toml")]
+
+DATABASE_WAIT_S = 30.0
+
+
+def serve(
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on; 127.0.0.1 if not set.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="8040 if not set; 0: any free one.")] = None,
+    data_dir: DataDirOption = None,
+    database_url: DatabaseOption = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Worker processes for chunks.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run the hub until it is told to stop. Every option can also be set in the environment (FILEFLUX_…) or in the file."""
+    from fileflux.cli.hub_settings import hub_settings
+    from fileflux.serve import serve as run_hub
+
+    flags = {
+        "host": host,
+        "port": port,
+        "data_dir": None if data_dir is None else str(data_dir),
+        "database_url": database_url,
+        "workers": workers,
+    }
+    run_hub(hub_settings(flags, config))
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the verified result.")] = False,
+    data_dir: DataDirOption = None,
+) -> None:
+    """A hub, two agents and a job that moves a real directory, all on this machine."""
+    from fileflux.demo import main as run_demo
+
+    raise typer.Exit(run_demo(once=once, data_dir=data_dir))
+
+
+def migrate(data_dir: DataDirOption = None, database_url: DatabaseOption = None, config: ConfigOption = None) -> None:
+    """Bring the database to this version's schema. `fileflux serve` does so itself."""
+    from fileflux.cli.hub_settings import hub_settings
+
+    flags = {"data_dir": None if data_dir is None else str(data_dir), "database_url": database_url}
+    settings = hub_settings(flags, config)
+    if settings.database_url:
+        _migrate(settings.database_url, settings)
+        return
+    import os
+
+    from fileflux.serve import lock_data_dir
+    from fileflux.storage.embedded import EmbeddedPostgres
+
+    lock = lock_data_dir(settings.data_dir)
+    postgres = EmbeddedPostgres(settings.data_dir)
+    try:
+        _migrate(postgres.start(), settings)
+    finally:
+        postgres.stop()
+        os.close(lock)
+
+
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as of
+
+    try:
+        print(of("fileflux"))
+    except PackageNotFoundError:
+        print("unknown (run from a checkout that is not installed)")
+
+
+def _migrate(url: str, settings: ServeSettings) -> None:
+    from fileflux.storage.migrate import migrate as run_migrations
+    from fileflux.storage.pool import Database
+
+    database = Database(url, settings.limits)
+    try:
+        database.wait_until_ready(DATABASE_WAIT_S)
+        print(f"{run_migrations(database)} migrations applied", file=sys.stderr)
+    finally:
+        database.close()

@@ -1,0 +1,62 @@
+"""What the hub is told: flag > environment (``FILEFLUX_…``, ``…_FILE`` for secrets) > ``fileflux.toml`` > default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from fileflux.config import Setting, load
+from fileflux.errors import ConfigError
+from fileflux.protocol.limits import DEFAULT_LIMITS
+
+if TYPE_CHECKING:
+    from fileflux.serve import ServeSettings
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 8040
+MAX_WORKERS: Final = 256
+SETTINGS: Final = (
+    Setting("host", default=DEFAULT_HOST),
+    Setting("port", "integer", default=DEFAULT_PORT),
+    Setting("data_dir"),
+    Setting("database_url", secret=True),
+    Setting("workers", "integer"),
+    Setting("admin_email"),
+    Setting("admin_password", secret=True),
+    Setting("limits", "table", default={}),
+)
+
+
+def hub_settings(
+    flags: Mapping[str, Any], file: Path | None = None, environment: Mapping[str, str] | None = None
+) -> ServeSettings:
+    """Flags that are None were not given. Raises ConfigError."""
+    from fileflux.serve import ServeSettings
+
+    given = os.environ if environment is None else environment
+    values = load(SETTINGS, prefix="FILEFLUX", flags=flags, environment=given, file=file).values
+    workers = values["workers"] if values["workers"] is not None else os.cpu_count() or 2
+    if not 0 <= values["port"] <= 65_535:
+        raise ConfigError(f"port must be 0 to 65535, not {values['port']}")
+    if not 1 <= workers <= MAX_WORKERS:
+        raise ConfigError(f"workers must be 1 to {MAX_WORKERS}, not {workers}")
+    return ServeSettings(
+        data_dir=_data_dir(values["data_dir"]),
+        host=values["host"],
+        port=values["port"],
+        database_url=values["database_url"],
+        workers=workers,
+        limits=DEFAULT_LIMITS.with_overrides(values["limits"]),
+        admin_email=values["admin_email"],
+        admin_password=values["admin_password"],
+    )
+
+
+def _data_dir(chosen: str | None) -> Path:
+    if chosen is not None:
+        return Path(chosen).absolute()
+    from platformdirs import user_data_path
+
+    return user_data_path("fileflux")

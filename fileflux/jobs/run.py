@@ -1,0 +1,151 @@
+"""How a run moves from ``queued`` to its end. Pure: counts and states in, status out; the actor does the work.
+
+The table decides every status. A run that waits for an agent remembers where it was and goes back there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from fileflux.jobs.status import RunStatus, TransferStatus
+
+
+class Event(Enum):
+    AGENTS_READY = auto()
+    AGENT_MISSING = auto()
+    LISTED = auto()
+    FILES_DONE = auto()
+    ALL_DONE = auto()
+    LISTING_FAILED = auto()
+    CANCELLED = auto()
+
+
+S = RunStatus
+_ENDINGS: dict[Event, tuple[RunStatus, ...]] = {Event.LISTING_FAILED: (S.FAILED,), Event.CANCELLED: (S.CANCELLED,)}
+TABLE: dict[RunStatus, dict[Event, tuple[RunStatus, ...]]] = {
+    S.QUEUED: {Event.AGENTS_READY: (S.PLANNING,), Event.AGENT_MISSING: (S.WAITING_AGENT,), **_ENDINGS},
+    S.WAITING_AGENT: {
+        Event.AGENTS_READY: (S.PLANNING, S.TRANSFERRING, S.VERIFYING),
+        Event.AGENT_MISSING: (S.WAITING_AGENT,),
+        **_ENDINGS,
+    },
+    S.PLANNING: {
+        Event.AGENT_MISSING: (S.WAITING_AGENT,),
+        Event.LISTED: (S.TRANSFERRING,),
+        **_ENDINGS,
+    },
+    S.TRANSFERRING: {
+        Event.AGENT_MISSING: (S.WAITING_AGENT,),
+        Event.FILES_DONE: (S.VERIFYING,),
+        **_ENDINGS,
+    },
+    S.VERIFYING: {
+        Event.AGENT_MISSING: (S.WAITING_AGENT,),
+        Event.ALL_DONE: (S.SUCCEEDED, S.PARTIAL, S.FAILED),
+        **_ENDINGS,
+    },
+    S.PAUSED: {},
+    S.SUCCEEDED: {},
+    S.PARTIAL: {},
+    S.FAILED: {},
+    S.CANCELLED: {},
+}
+"""Allowed steps; where several statuses are listed, the run's own record says which."""
+
+
+@dataclass(slots=True)
+class RunMachine:
+    """``status`` and ``reason`` are what users see."""
+
+    status: RunStatus = RunStatus.QUEUED
+    reason: str = ""
+    listed: bool = False
+    files_total: int = 0
+    files_done: int = 0
+    files_failed: int = 0
+    files_skipped: int = 0
+    files_cancelled: int = 0
+    listing_errors: int = 0
+    _verifying: bool = False
+
+    def agents(self, missing: str | None) -> bool:
+        """Tell which agent is not there, as a sentence for people, or None; True if the status changed."""
+        if self.status.terminal:
+            return False
+        if missing is not None:
+            changed = self.status is not RunStatus.WAITING_AGENT or self.reason != missing
+            self._go(Event.AGENT_MISSING, RunStatus.WAITING_AGENT)
+            self.reason = missing
+            return changed
+        if self.status not in (RunStatus.QUEUED, RunStatus.WAITING_AGENT):
+            return False
+        back = (
+            RunStatus.VERIFYING if self._verifying else RunStatus.TRANSFERRING if self.listed else RunStatus.PLANNING
+        )
+        if self.status is RunStatus.QUEUED and back is not RunStatus.PLANNING:
+            self.status = RunStatus.WAITING_AGENT
+        self._go(Event.AGENTS_READY, back)
+        self.reason = ""
+        return True
+
+    def all_listed(self) -> None:
+        """The last page of the listing is stored."""
+        self.listed = True
+        if self.status is RunStatus.PLANNING:
+            self._go(Event.LISTED, RunStatus.TRANSFERRING)
+
+    def file_ended(self, status: TransferStatus) -> None:
+        """Count one transfer that reached a terminal status."""
+        if status is TransferStatus.COMPLETED:
+            self.files_done += 1
+        elif status is TransferStatus.SKIPPED:
+            self.files_skipped += 1
+        elif status is TransferStatus.CANCELLED:
+            self.files_cancelled += 1
+        else:
+            self.files_failed += 1
+
+    def files_finished(self) -> bool:
+        """Say that every row has ended; True once, if the listing was complete: directories are due now."""
+        if self._verifying or not self.listed or self.status is not RunStatus.TRANSFERRING:
+            return False
+        self._verifying = True
+        self._go(Event.FILES_DONE, RunStatus.VERIFYING)
+        return True
+
+    def finish(self, directory_errors: int = 0) -> RunStatus:
+        """Directories are done too; the run's final status."""
+        wrong = self.files_failed + self.listing_errors + directory_errors
+        if wrong == 0:
+            final = RunStatus.SUCCEEDED
+        elif self.files_done + self.files_skipped == 0 and self.files_total > 0:
+            final = RunStatus.FAILED
+        else:
+            final = RunStatus.PARTIAL
+        self._go(Event.ALL_DONE, final)
+        parts = [
+            f"{count} {what}"
+            for count, what in (
+                (self.files_failed, "files failed"),
+                (self.listing_errors, "paths could not be listed"),
+                (directory_errors, "directories could not be set"),
+            )
+            if count
+        ]
+        self.reason = ", ".join(parts)
+        return final
+
+    def fail(self, reason: str) -> None:
+        """The run cannot go on: the source path cannot be listed, the deadline passed."""
+        self._go(Event.LISTING_FAILED, RunStatus.FAILED)
+        self.reason = reason
+
+    def cancel(self, reason: str) -> None:
+        self._go(Event.CANCELLED, RunStatus.CANCELLED)
+        self.reason = reason
+
+    def _go(self, event: Event, to: RunStatus) -> None:
+        if to not in TABLE[self.status].get(event, ()):
+            raise AssertionError(f"{event.name} to {to} in {self.status}")
+        self.status = to

@@ -1,0 +1,1 @@
+"""The agent protocol, sans-I/O; shared by hub and agent."""

@@ -1,0 +1,186 @@
+"""The composition root of the hub: what runs in which process, and who is given what.
+
+Two processes of ours. The arbiter binds the port, holds the data folder's lock and runs the embedded PostgreSQL; the server process, its
+child, loads everything else after the fork (``web/server.py``).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fileflux.errors import ConfigError
+from fileflux.protocol.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from fileflux.storage.embedded import EmbeddedPostgres
+
+TAKEOVER_WAIT = 10.0
+"""After ``kill -9`` of the arbiter its server process lives on for 2–3 s and holds port and data folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """What ``fileflux serve`` was told. ``database_url`` None: the embedded PostgreSQL below ``data_dir``."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8040
+    database_url: str | None = None
+    workers: int = field(default_factory=lambda: os.cpu_count() or 2)
+    limits: Limits = DEFAULT_LIMITS
+    admin_email: str | None = None
+    admin_password: str | None = None
+
+
+def serve(settings: ServeSettings) -> None:
+    """Run the hub until it is told to stop; does not return. Raises ConfigError when it cannot start here."""
+    from fileflux.web.server import HubApplication, Hooks
+
+    lock = lock_data_dir(settings.data_dir)
+    listener = bind(settings.host, settings.port)
+    postgres = _start_postgres(settings)
+    url = settings.database_url or (postgres.url if postgres else "")
+    address = listener.getsockname()
+    hub = _Hub(settings, url, f"http://{_host_for_url(settings.host)}:{address[1]}")
+    hooks = Hooks(
+        load=hub.load,
+        ready=hub.ready,
+        unload=hub.unload,
+        every_second=postgres.ensure_running if postgres else lambda: None,
+        at_exit=postgres.stop if postgres else lambda: None,
+    )
+    try:
+        HubApplication(listener.detach(), hooks, settings.limits.stop_timeout).run()
+    finally:
+        os.close(lock)
+
+
+def lock_data_dir(data_dir: Path) -> int:
+    """Make the folder (0700) and take its lock; the descriptor holds it until every process that inherited it has ended."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"cannot use the data folder {data_dir} ({error.strerror}): choose another with --data-dir") from error
+    deadline = time.monotonic() + TAKEOVER_WAIT
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except OSError:
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise ConfigError(f"another hub uses the data folder {data_dir}: stop it, or choose another with --data-dir") from None
+            time.sleep(0.1)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ConfigError when the port stays taken or the host is not one of this machine."""
+    if not 0 <= port <= 65_535:
+        raise ConfigError(f"--port must be 0 to 65535, not {port}")
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host!r}: {error.strerror}; choose another with --host") from error
+    listener = socket.socket(family, kind, proto)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    deadline = time.monotonic() + TAKEOVER_WAIT
+    while True:
+        try:
+            listener.bind(address)
+            listener.listen(2048)
+            return listener
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            listener.close()
+            hint = "choose another with --port" if error.errno == errno.EADDRINUSE else "choose another with --host or --port"
+            raise ConfigError(f"cannot listen on {host} port {port} ({error.strerror}): {hint}") from error
+
+
+def _start_postgres(settings: ServeSettings) -> EmbeddedPostgres | None:
+    if settings.database_url:
+        return None
+    from fileflux.storage.embedded import EmbeddedPostgres
+
+    postgres = EmbeddedPostgres(settings.data_dir)
+    postgres.start()
+    return postgres
+
+
+def _host_for_url(host: str) -> str:
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+class _Hub:
+    """What lives in the server process."""
+
+    def __init__(self, settings: ServeSettings, database_url: str, url: str) -> None:
+        self._settings = settings
+        self._database_url = database_url
+        self._url = url
+        self._tree: Any = None
+        self._arena: Any = None
+        self._database: Any = None
+
+    def load(self) -> Any:
+        """Connect, migrate, start the actors, make the application."""
+        from fileflux.actors.tree import start_tree
+        from fileflux.clock import SystemClock
+        from fileflux.first_run import ensure_admin
+        from fileflux.log import setup
+        from fileflux.storage import pool, settings as stored
+        from fileflux.storage.migrate import migrate
+        from fileflux.web import agent_ws, live
+        from fileflux.web.app import create_app
+        from fileflux.web.deps import Deps
+        from fileflux.workers.pool import WorkerPool
+        from fileflux.workers.slots import Arena
+
+        settings, clock = self._settings, SystemClock()
+        setup()
+        pool.green()
+        database = self._database = pool.Database(self._database_url, settings.limits)
+        database.wait_until_ready(30)
+        migrate(database)
+        arena = self._arena = Arena(32 * 1024 * 1024)
+        workers = WorkerPool(
+            settings.workers, "fileflux.workers.tasks:hub_tasks", arena=arena, limits=settings.limits, name="hub"
+        )
+        tree = self._tree = start_tree(database, settings.limits, clock, workers, arena)
+        passwords = live.WorkerPasswords(workers)
+        ensure_admin(database, passwords, settings.data_dir, settings.admin_email, settings.admin_password)
+        with database.transaction() as tx:
+            secret = stored.secret(tx, "jwt")
+        hub_runs = live.HubRuns(database, tree)
+        agents = live.HubAgents(tree, clock)
+        deps = Deps(database, tree.bus, settings.limits, secret, clock, hub_runs, hub_runs, agents, passwords)
+        app = create_app(deps)
+        app.extensions[agent_ws.EXTENSION] = agent_ws.Accepting(database, tree, settings.limits, clock)
+        app.register_blueprint(agent_ws.blueprint)
+        return app
+
+    def ready(self) -> None:
+        print(f"listening on {self._url}", flush=True)  # noqa: T201  # the line that scripts wait for
+
+    def unload(self) -> None:
+        """Stop actors, then workers; transfers go on with the next process."""
+        if self._tree is not None:
+            self._tree.stop(self._settings.limits.stop_timeout)
+            self._tree = None
+        if self._arena is not None:
+            self._arena.close()
+        if self._database is not None:
+            self._database.close()
+        sys.stdout.flush()

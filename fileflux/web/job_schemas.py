@@ -1,0 +1,124 @@
+"""A job as it is posted and shown. Posted JSON becomes a JobSpec here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+import marshmallow as ma
+from marshmallow import fields
+
+from fileflux.errors import FluxError
+from fileflux.jobs.filters import compile_rules
+from fileflux.jobs.models import HubCheck, JobSpec, JobType, Preserve
+from fileflux.protocol.limits import DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE, MAX_PATH_BYTES, MIN_CHUNK_SIZE
+from fileflux.protocol.messages import Compression, Conflict, OnChange, Verify
+from fileflux.web.fields import Choice, Flag, Number, Text, Texts, Whole
+from fileflux.web.resource import MAX_ID
+
+MAX_RULES: Final = 256
+MAX_RULE_BYTES: Final = 1024
+_DAY_S: Final = 86_400.0
+_DESTINATIONS: Final = ("destination_agent_id", "destination_path", "destinations", "destination")
+
+
+class RetrySchema(ma.Schema):
+    """When a failed transfer is tried again: after ``delay`` seconds, each time ``factor`` times as long."""
+
+    attempts = Whole(0, 100, load_default=5)
+    delay = Number(0.0, _DAY_S, load_default=10.0, metadata={"description": "seconds"})
+    factor = Number(1.0, 10.0, load_default=2.0)
+
+
+class JobIn(ma.Schema):
+    """A new job. Loads to a JobSpec."""
+
+    name = Text(low=1, high=200, required=True)
+    description = Text(high=2000, raw=True, load_default="")
+    tags = Texts(Text(low=1, high=64), 32, load_default=list)
+    type = Choice(get_args(JobType), load_default="push")
+    source_agent_id = Whole(1, MAX_ID, required=True)
+    source_path = Text(low=1, high=MAX_PATH_BYTES, raw=True, required=True)
+    destination_agent_id = Whole(1, MAX_ID, required=True)
+    destination_path = Text(low=1, high=MAX_PATH_BYTES, raw=True, required=True)
+    include = Texts(Text(low=1, high=MAX_RULE_BYTES, raw=True), MAX_RULES, load_default=list)
+    # ``Schema.exclude`` means something else in marshmallow.
+    excluded = Texts(
+        Text(low=1, high=MAX_RULE_BYTES, raw=True),
+        MAX_RULES,
+        load_default=list,
+        data_key="exclude",
+        attribute="exclude",
+    )
+    recursive = Flag(load_default=True)
+    compression = Choice(get_args(Compression), load_default="auto")
+    chunk_size = Whole(
+        MIN_CHUNK_SIZE, MAX_CHUNK_SIZE, load_default=DEFAULT_CHUNK_SIZE, metadata={"description": "bytes"}
+    )
+    verify = Choice(get_args(Verify), load_default="chunks")
+    hub_check = Choice(get_args(HubCheck), load_default="sample")
+    conflict = Choice(get_args(Conflict), load_default="overwrite")
+    on_change = Choice(get_args(OnChange), load_default="retry")
+    preserve = Texts(Choice(get_args(Preserve)), 2, load_default=lambda: list(get_args(Preserve)))
+    retry = fields.Nested(RetrySchema, load_default=lambda: RetrySchema().load({}))
+    deadline = Number(1.0, 366 * _DAY_S, load_default=7 * _DAY_S, metadata={"description": "seconds"})
+    parallel = Whole(1, 64, load_default=8)
+
+    @ma.pre_load
+    def one_destination(self, data: Any, **_: Any) -> Any:
+        if isinstance(data, Mapping):
+            lists = [name for name in _DESTINATIONS if isinstance(data.get(name), list)]
+            if lists:
+                text = "One destination per job for now: make one job for each destination."
+                raise ma.ValidationError({name: [text] for name in lists})
+        return data
+
+    @ma.validates_schema
+    def rules_compile(self, data: Mapping[str, Any], **_: Any) -> None:
+        for name in ("include", "exclude"):
+            try:
+                compile_rules(**{"include": (), "exclude": (), name: tuple(data.get(name, ()))})
+            except FluxError as error:
+                raise ma.ValidationError({name: [error.message]}) from None
+
+    @ma.post_load
+    def to_spec(self, data: dict[str, Any], **_: Any) -> JobSpec:
+        retry = data.pop("retry")
+        deadline = data.pop("deadline")
+        for name in ("tags", "include", "exclude", "preserve"):
+            data[name] = tuple(dict.fromkeys(data[name]))
+        return JobSpec(
+            **data,
+            retry_attempts=retry["attempts"],
+            retry_delay_s=retry["delay"],
+            retry_factor=retry["factor"],
+            deadline_s=deadline,
+        )
+
+
+class JobOut(JobIn):
+    """A job as it is shown."""
+
+    id = fields.Integer()
+    enabled = fields.Boolean()
+    version = fields.Integer()
+    created_by = fields.String()
+    created_at = fields.AwareDateTime()
+    updated_at = fields.AwareDateTime()
+
+
+class JobPage(ma.Schema):
+    items = fields.List(fields.Nested(JobOut))
+    next_cursor = fields.String(allow_none=True)
+
+
+def job_fields(spec: JobSpec) -> dict[str, Any]:
+    """The fields of a spec under the names of the API; the inverse of loading JobIn."""
+    shown = spec.to_json()
+    shown["retry"] = {
+        "attempts": shown.pop("retry_attempts"),
+        "delay": shown.pop("retry_delay_s"),
+        "factor": shown.pop("retry_factor"),
+    }
+    shown["deadline"] = shown.pop("deadline_s")
+    return shown

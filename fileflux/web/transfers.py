@@ -1,0 +1,89 @@
+"""Transfers: the files of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fileflux.errors import NotFoundError
+from fileflux.jobs.status import TransferStatus
+from fileflux.storage import runs as run_rows
+from fileflux.storage import transfers as rows
+from fileflux.storage.pool import Transaction
+from fileflux.web import schemas
+from fileflux.web.context import deps
+from fileflux.web.paging import page
+from fileflux.web.resource import Resource
+from fileflux.web.runs import percent
+
+if TYPE_CHECKING:
+    from fileflux.actors.messages import LiveTransfer
+
+transfers = Resource("transfers", "The files of runs.")
+
+
+@transfers.route("GET", "/api/transfers", query=schemas.TransferQuery, returns=schemas.TransferPage)
+def list_transfers(query: dict[str, Any]) -> dict[str, Any]:
+    """Transfers, by run, job or status."""
+    filters = {name: query[name] for name in ("run_id", "job_id", "status")}
+    with deps().database.transaction() as tx:
+        found = rows.list_page(tx, query["limit"] + 1, query["cursor"], **filters)
+        job_ids = _jobs_of(tx, found)
+    live = _live_of(found)
+    return page(found, query["limit"], lambda row: _fields(row, job_ids[row.run_id], live.get(row.id)))
+
+
+@transfers.route("GET", "/api/transfers/<id:transfer_id>", returns=schemas.TransferOut)
+def show_transfer(transfer_id: int) -> dict[str, Any]:
+    """One transfer."""
+    with deps().database.transaction() as tx:
+        row = rows.get(tx, transfer_id)
+        if row is None:
+            raise NotFoundError(f"there is no transfer {transfer_id}")
+        job_ids = _jobs_of(tx, [row])
+    return _fields(row, job_ids[row.run_id], _live_of([row]).get(row.id))
+
+
+def _jobs_of(tx: Transaction, found: list[rows.TransferRow]) -> dict[int, int]:
+    runs = {run_id: run_rows.get(tx, run_id) for run_id in {row.run_id for row in found}}
+    return {run_id: run.job_id for run_id, run in runs.items() if run is not None}
+
+
+def _live_of(found: list[rows.TransferRow]) -> Mapping[int, LiveTransfer]:
+    open_runs = {row.run_id for row in found if not TransferStatus(row.status).terminal}
+    live: dict[int, LiveTransfer] = {}
+    for run_id in open_runs:
+        progress = deps().live_runs.progress(run_id)
+        if progress is not None:
+            live.update(progress.transfers)
+    return live
+
+
+def _fields(row: rows.TransferRow, job_id: int, live: LiveTransfer | None) -> dict[str, Any]:
+    newest: rows.TransferRow | LiveTransfer = row
+    if live is not None and not TransferStatus(row.status).terminal:
+        newest = live
+    status = TransferStatus(newest.status)
+    return {
+        "id": row.id,
+        "run_id": row.run_id,
+        "job_id": job_id,
+        "filename": row.filename,
+        "size": row.size,
+        "status": status.value,
+        "reason": newest.reason,
+        "code": row.code,
+        "progress": percent(
+            newest.bytes_done, row.size, whole=status in (TransferStatus.COMPLETED, TransferStatus.SKIPPED)
+        ),
+        "bytes_transferred": newest.bytes_wire,
+        "bytes_reused": newest.bytes_reused,
+        "compression": row.compression,
+        "chunk_size": row.chunk_size,
+        "total_chunks": row.total_chunks,
+        "completed_chunks": newest.completed_chunks,
+        "file_hash": None if row.file_hash is None else row.file_hash.hex(),
+        "retry_count": row.retry_count,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+    }
