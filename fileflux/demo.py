@@ -82,10 +82,16 @@ def default_dir() -> Path:
 class Processes:
     """The demo's own processes, each with a log file; stopped in the reverse order of their start."""
 
-    def __init__(self) -> None:
+    def __init__(self, wrapper: list[str] | None = None) -> None:
+        self._wrapper = wrapper
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
 
-    def start(self, name: str, command: list[str], log: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def start(
+        self, name: str, module: str, arguments: list[str], log: Path, env: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Run a module of ours; ``wrapper`` is a script that runs it in its own way (benchmarks measure so)."""
+        how = [*self._wrapper, module] if self._wrapper else ["-m", module]
+        command = [sys.executable, *how, *arguments]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})},
@@ -94,11 +100,16 @@ class Processes:
         self._running.append((name, process))
         return process
 
+    def pids(self) -> list[int]:
+        return [process.pid for _, process in self._running]
+
     def check(self) -> None:
         """Raises UnavailableError when one of them has ended."""
         for name, process in self._running:
             if process.poll() is not None:
-                raise UnavailableError(f"the {name} ended with code {process.returncode}; see its log in the demo's folder")
+                raise UnavailableError(
+                    f"the {name} ended with code {process.returncode}; see its log in the demo's folder"
+                )
 
     def stop(self) -> None:
         for _, process in reversed(self._running):
@@ -119,14 +130,18 @@ def _demo(places: Places, processes: Processes, console: Console, *, once: bool)
     made = make_source(places.source, console)
     with HubClient(url) as client:
         _log_in(client, password, places)
-        for name, option, folder in zip(AGENTS, ("--read", "--write"), (places.source, places.destination), strict=True):
+        for name, option, folder in zip(
+            AGENTS, ("--read", "--write"), (places.source, places.destination), strict=True
+        ):
             start_agent(client, places, processes, name, option, folder)
         agent_ids = [wait_online(client, processes, name) for name in AGENTS]
         shutil.rmtree(places.destination)
         places.destination.mkdir(mode=0o700)
         job_id = _demo_job(client, places, agent_ids)
         console.print(f"hub: {url}   login: {EMAIL}   password: {password}")
-        console.print(f"moving {made.files} files, {made.bytes / 2**20:.0f} MiB: {places.source} -> {places.destination}")
+        console.print(
+            f"moving {made.files} files, {made.bytes / 2**20:.0f} MiB: {places.source} -> {places.destination}"
+        )
         run = client.post(f"/api/jobs/{job_id}/run")
         result = watch_run(client, run["id"], console)
         _print_result(console, client.get(f"/api/runs/{run['id']}"))
@@ -144,9 +159,9 @@ def start_hub(places: Places, processes: Processes, console: Console) -> tuple[s
     """Start the hub with its embedded PostgreSQL; returns its URL and the demo's password."""
     password = _password(places)
     env = {"FILEFLUX_ADMIN_EMAIL": EMAIL, "FILEFLUX_ADMIN_PASSWORD": password}
-    command = [sys.executable, "-m", "fileflux.cli.main", "serve", "--port", "0", "--data-dir", str(places.hub)]
+    arguments = ["serve", "--port", "0", "--data-dir", str(places.hub)]
     log = places.log("hub")
-    processes.start("hub", command, log, env)
+    processes.start("hub", "fileflux.cli.main", arguments, log, env)
     with console.status("starting the hub and its PostgreSQL"):
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
@@ -158,9 +173,7 @@ def start_hub(places: Places, processes: Processes, console: Console) -> tuple[s
     raise UnavailableError(f"the hub did not start within {START_TIMEOUT:.0f} s; see {log}")
 
 
-def start_agent(
-    client: HubClient, places: Places, processes: Processes, name: str, option: str, folder: Path
-) -> None:
+def start_agent(client: HubClient, places: Places, processes: Processes, name: str, option: str, folder: Path) -> None:
     """Enrol an agent and start it with one allowed folder."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     agents = {agent["name"]: agent for agent in client.pages("/api/agents")}
@@ -168,11 +181,11 @@ def start_agent(
     token = client.post("/api/tokens", {"agent_id": agent["id"], "name": "demo", "expires_in_days": 1})
     token_file = places.root / f"{name}.token"
     _write_secret(token_file, token["value"])
-    command = [
-        sys.executable, "-m", "flux_agent.cli", "run", "--hub", client.url, "--token-file", str(token_file),
+    arguments = [
+        "run", "--hub", client.url, "--token-file", str(token_file),
         "--name", name, option, str(folder),
     ]  # fmt: skip
-    processes.start(name, command, places.log(name))
+    processes.start(name, "flux_agent.cli", arguments, places.log(name))
 
 
 def wait_online(client: HubClient, processes: Processes, name: str) -> int:
@@ -184,14 +197,18 @@ def wait_online(client: HubClient, processes: Processes, name: str) -> int:
                 return int(agent["id"])
         processes.check()
         time.sleep(0.05)
-    raise UnavailableError(f"agent {name} did not come online within {START_TIMEOUT:.0f} s; see its log in the demo's folder")
+    raise UnavailableError(
+        f"agent {name} did not come online within {START_TIMEOUT:.0f} s; see its log in the demo's folder"
+    )
 
 
 def _log_in(client: HubClient, password: str, places: Places) -> None:
     try:
         client.login(EMAIL, password)
     except FluxError as error:
-        raise FluxError(f"cannot log in to the demo's hub ({error.message}): remove {places.root} and start again") from error
+        raise FluxError(
+            f"cannot log in to the demo's hub ({error.message}): remove {places.root} and start again"
+        ) from error
 
 
 def _demo_job(client: HubClient, places: Places, agent_ids: list[int]) -> int:

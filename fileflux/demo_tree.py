@@ -50,7 +50,9 @@ def make_source(folder: Path, console: Console) -> Made:
 def _copy_modules(target: Path) -> None:
     library = Path(sysconfig.get_paths()["stdlib"])
     for parent, folders, files in os.walk(library):
-        folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS and not (Path(parent) / name).is_symlink()]
+        folders[:] = [
+            name for name in folders if name not in SKIPPED_FOLDERS and not (Path(parent) / name).is_symlink()
+        ]
         for name in files:
             path = Path(parent) / name
             if path.suffix == ".py" and not path.is_symlink():

@@ -29,7 +29,7 @@ def ensure_admin(
         if users.count_admins(tx) > 0:
             return
         users.create(tx, email, digest, "admin")
-        audit.append(tx, audit.NewEntry("hub", "user.created", f"user:{email}", "ok", {"role": "admin", "first": True}))
+        audit.append(tx, "hub", "user.created", f"user:{email}", "ok", {"role": "admin", "first": True})
     if password is None:
         path = data_dir / "admin-password"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)

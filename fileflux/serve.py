@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fileflux.storage.embedded import EmbeddedPostgres
 
 TAKEOVER_WAIT = 10.0
-"""After ``kill -9`` of the arbiter its server process lives on for 2–3 s and holds port and data folder."""
+"""After ``kill -9`` of the arbiter its server process lives on for 2 to 3 s and holds port and data folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ServeSettings:
 
 def serve(settings: ServeSettings) -> None:
     """Run the hub until it is told to stop; does not return. Raises ConfigError when it cannot start here."""
-    from fileflux.web.server import HubApplication, Hooks
+    from fileflux.web.server import Hooks, HubApplication
 
     lock = lock_data_dir(settings.data_dir)
     listener = bind(settings.host, settings.port)
@@ -54,8 +54,8 @@ def serve(settings: ServeSettings) -> None:
         load=hub.load,
         ready=hub.ready,
         unload=hub.unload,
-        every_second=postgres.ensure_running if postgres else lambda: None,
-        at_exit=postgres.stop if postgres else lambda: None,
+        every_second=lambda: _look_after(postgres),
+        at_exit=lambda: postgres.stop() if postgres else None,
     )
     try:
         HubApplication(listener.detach(), hooks, settings.limits.stop_timeout).run()
@@ -69,7 +69,9 @@ def lock_data_dir(data_dir: Path) -> int:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ConfigError(f"cannot use the data folder {data_dir} ({error.strerror}): choose another with --data-dir") from error
+        raise ConfigError(
+            f"cannot use the data folder {data_dir} ({error.strerror}): choose another with --data-dir"
+        ) from error
     deadline = time.monotonic() + TAKEOVER_WAIT
     while True:
         try:
@@ -78,7 +80,9 @@ def lock_data_dir(data_dir: Path) -> int:
         except OSError:
             if time.monotonic() >= deadline:
                 os.close(descriptor)
-                raise ConfigError(f"another hub uses the data folder {data_dir}: stop it, or choose another with --data-dir") from None
+                raise ConfigError(
+                    f"another hub uses the data folder {data_dir}: stop it, or choose another with --data-dir"
+                ) from None
             time.sleep(0.1)
 
 
@@ -87,7 +91,9 @@ def bind(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65_535:
         raise ConfigError(f"--port must be 0 to 65535, not {port}")
     try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except OSError as error:
         raise ConfigError(f"cannot listen on {host!r}: {error.strerror}; choose another with --host") from error
     listener = socket.socket(family, kind, proto)
@@ -103,7 +109,11 @@ def bind(host: str, port: int) -> socket.socket:
                 time.sleep(0.1)
                 continue
             listener.close()
-            hint = "choose another with --port" if error.errno == errno.EADDRINUSE else "choose another with --host or --port"
+            hint = (
+                "choose another with --port"
+                if error.errno == errno.EADDRINUSE
+                else "choose another with --host or --port"
+            )
             raise ConfigError(f"cannot listen on {host} port {port} ({error.strerror}): {hint}") from error
 
 
@@ -115,6 +125,11 @@ def _start_postgres(settings: ServeSettings) -> EmbeddedPostgres | None:
     postgres = EmbeddedPostgres(settings.data_dir)
     postgres.start()
     return postgres
+
+
+def _look_after(postgres: EmbeddedPostgres | None) -> None:
+    if postgres is not None:
+        postgres.ensure_running()
 
 
 def _host_for_url(host: str) -> str:
@@ -139,8 +154,9 @@ class _Hub:
         from fileflux.actors.tree import start_tree
         from fileflux.clock import SystemClock
         from fileflux.first_run import ensure_admin
-        from fileflux.log import setup
-        from fileflux.storage import pool, settings as stored
+        from fileflux.log import configure
+        from fileflux.storage import pool
+        from fileflux.storage import settings as stored
         from fileflux.storage.migrate import migrate
         from fileflux.web import agent_ws, live
         from fileflux.web.app import create_app
@@ -149,7 +165,7 @@ class _Hub:
         from fileflux.workers.slots import Arena
 
         settings, clock = self._settings, SystemClock()
-        setup()
+        configure()
         pool.green()
         database = self._database = pool.Database(self._database_url, settings.limits)
         database.wait_until_ready(30)

@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> int:
     listed = ROOT / "docs" / "decisions" / "large-files.md"
     reasons = set(re.findall(r"^- `([^`]+)`: \S", listed.read_text(), re.MULTILINE)) if listed.exists() else set()
-    names = subprocess.run(["git", "ls-files", "*.py", "*.ts"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = subprocess.run(
+        ["git", "ls-files", "*.py", "*.ts"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     large = {name: len((ROOT / name).read_text().splitlines()) for name in names.split() if (ROOT / name).exists()}
     bad = {name: lines for name, lines in large.items() if lines > LIMIT and name not in reasons}
     for name, lines in sorted(bad.items()):

@@ -32,9 +32,15 @@ Hub = Annotated[str | None, typer.Option(help="The hub's URL, http://HOST:PORT."
 Token = Annotated[str | None, typer.Option(help="The agent's token; better in a file, other users see command lines.")]
 TokenFile = Annotated[Path | None, typer.Option(help="A file that holds the token.")]
 Name = Annotated[str | None, typer.Option(help="The name shown at the hub; the host's name otherwise.")]
-Read = Annotated[list[str] | None, typer.Option(help="A directory that jobs may read. May be repeated; none by default.")]
-Write = Annotated[list[str] | None, typer.Option(help="A directory that jobs may write. May be repeated; none by default.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML or TOML file; flags and environment go before it.")]
+Read = Annotated[
+    list[str] | None, typer.Option(help="A directory that jobs may read. May be repeated; none by default.")
+]
+Write = Annotated[
+    list[str] | None, typer.Option(help="A directory that jobs may write. May be repeated; none by default.")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="A YAML or TOML file; flags and environment go before it.")
+]
 Workers = Annotated[int | None, typer.Option(help="Worker processes for chunks; one for each core otherwise.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain http to other machines.")]
 Transport = Annotated[str | None, typer.Option(help="auto or websocket.")]
@@ -54,23 +60,25 @@ def run(
     transport: Transport = None,
 ) -> None:
     """Connect to the hub and serve its jobs until stopped."""
-    from fileflux.log import setup
     from flux_agent import config as agent_config
-    from flux_agent import runtime
 
     loaded = agent_config.load(
         _flags(hub, token, token_file, name, read, write, workers, transport, insecure=insecure), os.environ, config
     )
     own = tuple(path for path in (config, token_file) if path is not None)
     checked = agent_config.check(loaded, own_files=own)
-    setup()
+
+    from fileflux.log import configure
+    from flux_agent import runtime
+
+    configure()
     runtime.run(checked)
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
-    from flux_agent.runtime import agent_version
+    from flux_agent.version import agent_version
 
     typer.echo(agent_version())
 

@@ -61,9 +61,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | 
     if file is None:
         usual = usual_file()
         file = usual if usual.is_file() else None
-    return config.load(
-        SETTINGS, prefix=PREFIX, flags=flags, environment=environment, file=file, separator=os.pathsep
-    )
+    return config.load(SETTINGS, prefix=PREFIX, flags=flags, environment=environment, file=file, separator=os.pathsep)
 
 
 def usual_file() -> Path:
@@ -80,7 +78,9 @@ def check(loaded: config.Loaded, *, own_files: tuple[Path, ...] = ()) -> AgentCo
     if not values["hub"]:
         raise ConfigError("no hub is named: give --hub URL or FLUX_AGENT_HUB")
     if not values["token"]:
-        raise ConfigError("no token: give --token-file FILE or FLUX_AGENT_TOKEN; the hub shows one with `fileflux tokens create`")
+        raise ConfigError(
+            "no token: give --token-file FILE or FLUX_AGENT_TOKEN; the hub shows one with `fileflux tokens create`"
+        )
     overrides = dict(values["limits"])
     for name in ("heartbeat_interval", "websocket_probe_interval"):
         if values[name] is not None:
@@ -114,9 +114,13 @@ def check_hub(url: str, *, insecure: bool) -> str:
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ConfigError(f"hub URL {url!r} must end behind the port")
     if parts.scheme in ("https", "wss"):
-        raise ConfigError("https is not supported by this version: put the hub on this machine or use --insecure with http")
+        raise ConfigError(
+            "https is not supported by this version: put the hub on this machine or use --insecure with http"
+        )
     if not insecure and not _is_loopback(parts.hostname):
-        raise ConfigError(f"plain http to {parts.hostname} would show the token to the network: add --insecure to allow it")
+        raise ConfigError(
+            f"plain http to {parts.hostname} would show the token to the network: add --insecure to allow it"
+        )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"http://{host}:{port or 80}"
 
@@ -145,15 +149,15 @@ def _check_name(name: str) -> str:
 
 def _check_root(path: str, *, write: bool) -> str:
     flag = "--write" if write else "--read"
-    if not os.path.isdir(path):
+    if not Path(path).is_dir():
         raise ConfigError(f"{flag} {path}: this is not a directory; make it first or correct the path")
-    return os.path.abspath(path)
+    return str(Path(path).absolute())
 
 
 def _check_mode(mode: str) -> TransportMode:
     match mode:
         case "auto" | "websocket":
-            return mode  # type: ignore[return-value]  # mypy does not narrow a str by a literal pattern
+            return mode
     raise ConfigError(f"transport_mode must be auto or websocket, not {mode!r}")
 
 

@@ -12,13 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
-
-from fileflux.actors.kernel import runtime
-from fileflux.clock import Clock
-from fileflux.errors import AuthError, FluxError, LocalProtocolError, OverloadedError, RemoteProtocolError
-from fileflux.protocol import messages as m
-from fileflux.protocol.limits import Limits
-from fileflux.protocol.link import Buffer, Link
 from fileflux.protocol.session import (
     Established,
     HelloReceived,
@@ -29,6 +22,13 @@ from fileflux.protocol.session import (
     Session,
     SessionEvent,
 )
+
+from fileflux.actors.kernel import runtime
+from fileflux.clock import Clock
+from fileflux.errors import AuthError, FluxError, LocalProtocolError, OverloadedError, RemoteProtocolError
+from fileflux.protocol import messages as m
+from fileflux.protocol.limits import Limits
+from fileflux.protocol.link import Buffer, Link
 from flux_agent.backoff import Backoff
 from flux_agent.requests import Requests
 from flux_agent.transfer.engine import Engine
@@ -56,7 +56,13 @@ class Connection:
     """One per agent process. ``run`` in a greenlet of its own; ``stop`` from another."""
 
     def __init__(
-        self, dial: Callable[[], TransportLink], session: Session, engine: Engine, turns: Turns, limits: Limits, clock: Clock
+        self,
+        dial: Callable[[], TransportLink],
+        session: Session,
+        engine: Engine,
+        turns: Turns,
+        limits: Limits,
+        clock: Clock,
     ) -> None:
         self._dial = dial
         self._session = session
@@ -104,7 +110,7 @@ class Connection:
         try:
             link = self._dial()
         except AuthError as error:
-            log.error("hub_refused_token", error=str(error), help="make a new token and put it into the token file")
+            log.warning("hub_refused_token", error=str(error), help="make a new token and put it into the token file")
             return self._backoff.refused()
         except FluxError as error:
             wait = self._backoff.failed(self._clock.monotonic())
@@ -129,8 +135,7 @@ class Connection:
 
     # Uplink of the engine
 
-    @property
-    def can_send(self) -> bool:
+    def has_room(self) -> bool:
         return self._session.can_send and not self._backlog
 
     def send(self, message: m.Message) -> None:
@@ -201,7 +206,9 @@ class Connection:
                 case LinkDead():
                     self._close(event.code, event.reason)
                 case PeerErrorReported():
-                    log.warning("hub_reported_error", code=event.error.code, error=event.error.message, field=event.error.field)
+                    log.warning(
+                        "hub_reported_error", code=event.error.code, error=event.error.message, field=event.error.field
+                    )
                 case Refused():
                     log.warning("hub_broke_protocol", code=event.code, error=event.message, field=event.field)
                     if event.close:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psutil
 
-from fileflux.errors import FluxError, OverloadedError, RemoteProtocolError
+from fileflux.errors import FluxError, LocalProtocolError, OverloadedError, RemoteProtocolError
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import MAX_ITEMS, Limits
 from flux_agent.transfer.machine import printable
@@ -91,9 +91,13 @@ class Requests:
             if request.request_id not in self._listing:
                 return
             result = _listing(request, value) if value is not None else _no_listing(request, error)
+            try:
+                self._send(result)
+            except LocalProtocolError as error:
+                result = _no_listing(request, error)
+                self._send(result)
             if result.last:
                 self._listing.discard(request.request_id)
-            self._send(result)
 
         self._submit(_list_key(request.request_id), "list_page", args, done)
 
@@ -117,10 +121,7 @@ class Requests:
             if generation == self._generation:
                 done(value, error)
 
-        try:
-            self._workers.submit(key, task, args, if_current)
-        except OverloadedError as error:
-            done(None, error)
+        self._workers.submit(key, task, args, if_current)
 
 
 def _ignore(value: dict[str, Any] | None, error: FluxError | None) -> None:
@@ -148,7 +149,9 @@ def _listing(request: m.ListRequest, value: dict[str, Any]) -> m.ListResult:
 
 def _no_listing(request: m.ListRequest, error: FluxError | None) -> m.ListResult:
     failed = _list_error({"path": "", **_described(error)})
-    return m.ListResult(request.request_id, request.page, last=True, base=request.path, path_type="directory", errors=(failed,))
+    return m.ListResult(
+        request.request_id, request.page, last=True, base=request.path, path_type="directory", errors=(failed,)
+    )
 
 
 def _described(error: FluxError | None) -> dict[str, str]:

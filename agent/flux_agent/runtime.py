@@ -6,16 +6,15 @@ import ctypes
 import signal
 import sys
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import structlog
+from fileflux.protocol.session import Session, Side
 
 from fileflux.actors.kernel import runtime
 from fileflux.actors.kernel.pump import Pump
 from fileflux.clock import SystemClock
 from fileflux.protocol.limits import MIB
-from fileflux.protocol.session import Session, Side
 from fileflux.workers.pool import WorkerPool
 from fileflux.workers.slots import Arena, Slot
 from flux_agent.config import AgentConfig
@@ -26,6 +25,7 @@ from flux_agent.transfer.regions import UNIT, Region
 from flux_agent.transfer.turns import Turns
 from flux_agent.transfer.workers import PooledWorkers
 from flux_agent.transports.websocket import WebSocketDialer
+from flux_agent.version import agent_version
 
 log = structlog.get_logger(__name__)
 
@@ -102,13 +102,6 @@ def run(config: AgentConfig) -> None:
     if not config.read and not config.write:
         log.warning("no_roots", help="this agent may touch no directory: add --read DIR and --write DIR")
     agent.wait()
-
-
-def agent_version() -> str:
-    try:
-        return version("fileflux")
-    except PackageNotFoundError:
-        return "0"
 
 
 def keep_freed_memory() -> None:

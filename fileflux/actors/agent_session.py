@@ -223,6 +223,7 @@ class AgentSession(Actor[a.SessionMessage]):
             self._session.link_down(now)
         self._gate = message.gate
         self._resuming = message.resumed
+        self._session.epoch = message.gate.identity.epoch
         self._session.link_up(now)
         self._happened(self._session.receive_text(message.hello_text, now))
 
@@ -266,7 +267,12 @@ class AgentSession(Actor[a.SessionMessage]):
                 case LinkDead():
                     self._close_link(event.code, event.reason)
                 case PeerErrorReported():
-                    log.warning("agent reported an error", agent=self._port.agent_name, code=event.error.code, text=event.error.message)
+                    log.warning(
+                        "agent reported an error",
+                        agent=self._port.agent_name,
+                        code=event.error.code,
+                        text=event.error.message,
+                    )
                 case Established():
                     pass
 

@@ -105,7 +105,9 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
                 raise RemoteProtocolError("the first message must be hello", code="out_of_place", field="type")
             if not set(envelope.message.protocol) & set(PROTOCOL_VERSIONS):
                 supported = ", ".join(map(str, PROTOCOL_VERSIONS))
-                raise RemoteProtocolError(f"protocol versions supported here: {supported}", code="version", field="protocol")
+                raise RemoteProtocolError(
+                    f"protocol versions supported here: {supported}", code="version", field="protocol"
+                )
         except RemoteProtocolError as error:
             self._reject(gate, identity, error)
             return
@@ -150,7 +152,9 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
             return
         log.info("agent online", agent=port.agent_name, transport=port.link.transport, resumed=message.resumed)
         self._persistence.tell(
-            a.SaveAudit(f"agent:{port.agent_name}", "agent.connected", port.link.peer, "ok", {"resumed": message.resumed})
+            a.SaveAudit(
+                f"agent:{port.agent_name}", "agent.connected", port.link.peer, "ok", {"resumed": message.resumed}
+            )
         )
         self._bus.publish(AgentOnline(port.agent_id, port.session_id, port.link.transport))
         self._tell(port.agent_id, a.AgentUp(port.agent_id, port, message.resumed))

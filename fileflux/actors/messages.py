@@ -9,7 +9,6 @@ from uuid import UUID
 
 from fileflux.actors.kernel.ref import ActorRef, Reply
 from fileflux.bus.events import Event as BusEvent
-from fileflux.protocol.link import Link
 from fileflux.protocol.messages import Message
 from fileflux.storage.directories import DirectoryRow, NewDirectory
 from fileflux.storage.runs import RunRow
@@ -495,6 +494,13 @@ class ClaimRuns:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewLeases:
+    """Hold on to all live runs of the owner."""
+
+    owner_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class SaveAgentInfo:
     agent_id: int
     info: Mapping[str, Any]
@@ -511,6 +517,6 @@ class SaveAudit:
 
 
 PersistenceMessage = (
-    SaveTransfer | SaveRun | StoreListing | FetchPending | FetchSums | FetchDirectories | DirectoriesDone | ClaimRuns | SaveAgentInfo
+    SaveTransfer | SaveRun | StoreListing | FetchPending | FetchSums | FetchDirectories | DirectoriesDone | ClaimRuns | RenewLeases | SaveAgentInfo
     | SaveAudit | Tick
 )  # fmt: skip

@@ -86,7 +86,9 @@ class Persistence(Actor[a.PersistenceMessage]):
                 if not transfers.update_many(tx, run_id, epoch, list(latest.values())):
                     fenced.add((run_id, epoch))
             if audits:
-                audit.append_many(tx, [audit.NewEntry(e.actor, e.action, e.object, e.outcome, e.detail) for e in audits])
+                audit.append_many(
+                    tx, [audit.NewEntry(e.actor, e.action, e.object, e.outcome, e.detail) for e in audits]
+                )
             return fenced
 
         fenced = self._transact(write, patient=patient)
@@ -126,6 +128,8 @@ class Persistence(Actor[a.PersistenceMessage]):
                 self._transact(lambda tx: directories.mark_done(tx, message.run_id, message.paths))
             case a.ClaimRuns():
                 self._tell(message.reply_to, a.ClaimedRuns(self._claim(message)))
+            case a.RenewLeases():
+                self._transact(lambda tx: runs.renew(tx, message.owner_id))
             case a.SaveAgentInfo():
                 self._transact(lambda tx: agents.save_info(tx, message.agent_id, dict(message.info)))
                 message.receipt.done()

@@ -182,7 +182,9 @@ class Relay(Actor[a.RelayMessage]):
         attempt = self._attempts.get(wire_id)
         if attempt is None:
             if wire_id > self._last_wire_id:
-                raise RemoteProtocolError(f"there is no transfer {wire_id}", code="unknown_transfer", field="transfer_id")
+                raise RemoteProtocolError(
+                    f"there is no transfer {wire_id}", code="unknown_transfer", field="transfer_id"
+                )
             return None
         expected = attempt.source if role == "source" else attempt.destination
         if expected is port:
@@ -202,7 +204,9 @@ class Relay(Actor[a.RelayMessage]):
 
     def _spoiled(self, attempt: Attempt, error: RemoteProtocolError) -> None:
         """The source sent a frame that cannot be right: without it the transfer would wait for ever."""
-        self._tell_run(attempt, a.RouteFailed(attempt.token, attempt.wire_id, "protocol", error.message, retryable=False))
+        self._tell_run(
+            attempt, a.RouteFailed(attempt.token, attempt.wire_id, "protocol", error.message, retryable=False)
+        )
 
     # Control messages about wire ids
 
@@ -228,7 +232,9 @@ class Relay(Actor[a.RelayMessage]):
             message.port.post(a.Violation(None, error.code, error.message, error.close))
         message.receipt.done()
 
-    def _to_runs(self, message: a.FromAgent, body: m.TransferAccept | m.TransferComplete | m.TransferErrorMessage) -> None:
+    def _to_runs(
+        self, message: a.FromAgent, body: m.TransferAccept | m.TransferComplete | m.TransferErrorMessage
+    ) -> None:
         receipt = _SharedReceipt(message.receipt, len(body.items))
         for item in body.items:
             try:
@@ -240,8 +246,14 @@ class Relay(Actor[a.RelayMessage]):
                 receipt.done()
                 continue
             role: m.Role = "source" if attempt.source is message.port else "destination"
-            if isinstance(item, m.TransferAcceptItem) and item.role != role and attempt.source is not attempt.destination:
-                message.port.post(a.Violation(None, "wrong_role", f"transfer {item.transfer_id}: not {item.role}", close=False))
+            if (
+                isinstance(item, m.TransferAcceptItem)
+                and item.role != role
+                and attempt.source is not attempt.destination
+            ):
+                message.port.post(
+                    a.Violation(None, "wrong_role", f"transfer {item.transfer_id}: not {item.role}", close=False)
+                )
                 receipt.done()
                 continue
             self._tell_run(attempt, a.TransferSaid(attempt.token, attempt.wire_id, role, item, receipt))

@@ -79,7 +79,7 @@ class Run(Actor[a.RunMessage]):
         self._list_answered = True
         self._sums: RunSums | None = None
         self._deciding: Callable[[], None] | None = None
-        self._stopping: tuple[RunStatus, str] | None = None
+        self._early_end: tuple[RunStatus, str] | None = None
         self._directories_due = False
         self._directories: tuple[bytes, ...] | None = None
         self._directory_request = 0
@@ -223,7 +223,7 @@ class Run(Actor[a.RunMessage]):
     def _advance(self) -> None:
         if self._finished or self._sums is None or self._deciding is not None or not self._both_known():
             return
-        if self._stopping is not None:
+        if self._early_end is not None:
             self._advance_stopping()
             return
         missing = next(iter(self._absent.values()), None)
@@ -250,7 +250,12 @@ class Run(Actor[a.RunMessage]):
         return self._listing.finished and not self._list_pending and not self._more_rows and self._files.idle
 
     def _list_on(self) -> None:
-        if self._listing.finished or not self._list_answered or self._list_pending or len(self._files.queue) > QUEUE_LOW:
+        if (
+            self._listing.finished
+            or not self._list_answered
+            or self._list_pending
+            or len(self._files.queue) > QUEUE_LOW
+        ):
             return
         port = self._port(self._listing.role)
         if port is not None:
@@ -259,7 +264,12 @@ class Run(Actor[a.RunMessage]):
             port.post(a.Post(request, reply_to=self.ref))
 
     def _fetch_on(self) -> None:
-        if self._more_rows and not self._fetching and len(self._files.queue) <= QUEUE_LOW and self._files.plan is not None:
+        if (
+            self._more_rows
+            and not self._fetching
+            and len(self._files.queue) <= QUEUE_LOW
+            and self._files.plan is not None
+        ):
             self._fetching = True
             self._deps.persistence.tell(a.FetchPending(self._row.id, self._last_row_id, FETCH_ROWS, self.ref))
         elif self._adopting and self._files.plan is None:
@@ -385,8 +395,8 @@ class Run(Actor[a.RunMessage]):
     # Endings
 
     def _stop_early(self, status: RunStatus, reason: str) -> None:
-        if self._stopping is None and not self._machine.status.terminal:
-            self._stopping = (status, reason)
+        if self._early_end is None and not self._machine.status.terminal:
+            self._early_end = (status, reason)
             self._more_rows = True
             self._last_row_id = 0
             self._files.queue.clear()
@@ -396,9 +406,9 @@ class Run(Actor[a.RunMessage]):
 
     def _advance_stopping(self) -> None:
         """Every transfer that has not been committed ends as cancelled, in memory first, then row by row."""
-        if self._stopping is None or self._fetching or self._list_pending:
+        if self._early_end is None or self._fetching or self._list_pending:
             return
-        status, reason = self._stopping
+        status, reason = self._early_end
         self._files.each(lambda machine: machine.cancel(reason))
         while self._files.queue:
             row, _ = self._files.queue.popleft()
@@ -525,10 +535,19 @@ class Run(Actor[a.RunMessage]):
         self._done_reused += held.bytes_reused
         if machine.status is TransferStatus.FAILED:
             self._deps.persistence.tell(
-                a.SaveAudit("hub", "transfer.ended", f"transfer:{held.row.id}", "failed", {"code": machine.code, "reason": machine.reason})
+                a.SaveAudit(
+                    "hub",
+                    "transfer.ended",
+                    f"transfer:{held.row.id}",
+                    "failed",
+                    {"code": machine.code, "reason": machine.reason},
+                )
             )
-        if part_left and machine.final_path is not None:
-            directory = os.path.dirname(machine.final_path)
+        if part_left:
+            # The agent's own path rules apply to this path, so it is taken apart by text, not by this system's rules.
+            directory = _parent(
+                machine.final_path or f"{self._spec.destination_path}/{held.machine.plan.destination_name}"
+            )
             self.post("destination", a.PostItem(m.DiscardPart, m.DiscardPartItem(directory, held.row.part)))
 
     def now(self) -> float:
@@ -552,3 +571,9 @@ class Run(Actor[a.RunMessage]):
 
     def _save(self, changes: dict[str, Any], event: events.Event | None = None) -> None:
         self._deps.persistence.tell(a.SaveRun(self._row.id, self._row.lease_epoch, changes, self.ref, event))
+
+
+def _parent(path: str) -> str:
+    """Everything before the last separator of either kind of system."""
+    cut = max(path.rfind("/"), path.rfind("\\"))
+    return path[:cut] if cut > 0 else path[: cut + 1]

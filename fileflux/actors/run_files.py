@@ -183,9 +183,7 @@ class Files:
                 case Send():
                     host.post(effect.role, a.PostItem(effect.message, effect.item))
                 case OpenStream():
-                    host.to_relay(
-                        a.OpenRoute(effect.wire_id, effect.size, effect.chunk_size, effect.total_chunks)
-                    )
+                    host.to_relay(a.OpenRoute(effect.wire_id, effect.size, effect.chunk_size, effect.total_chunks))
                 case StartStream():
                     host.to_relay(a.StartRoute(effect.wire_id, effect.have_count))
                 case RelinkStream():
@@ -223,9 +221,7 @@ class Files:
         if self.plan is None:
             raise AssertionError("rows before the listing's first page")
         name = os.fsdecode(row.path)
-        plan = TransferPlan(
-            row.id, self._run_id, self._job_id, name, name, self.plan.base, self.plan.landing, row.part
-        )
+        plan = TransferPlan(row.id, self._run_id, self._job_id, name, name, self.plan.base, self.plan.landing, row.part)
         return TransferMachine(
             plan,
             self._spec,

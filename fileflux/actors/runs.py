@@ -13,7 +13,7 @@ from fileflux.actors.kernel.actor import Actor
 from fileflux.actors.kernel.ref import ActorRef, Reply
 from fileflux.actors.kernel.supervisor import ChildSpec, Supervisor
 from fileflux.actors.run import Run, RunDeps
-from fileflux.storage.runs import RunRow
+from fileflux.storage.runs import LEASE_S, RunRow
 
 log = structlog.get_logger("fileflux.runs")
 
@@ -35,6 +35,7 @@ class Runs(Actor[a.RunsMessage]):
     def on_start(self) -> None:
         self._deps = replace(self._deps, runs=self.ref)
         self._deps.persistence.tell(a.ClaimRuns(self._owner_id, None, self.ref))
+        self.after(LEASE_S / 3, a.Tick())
 
     def receive(self, message: a.RunsMessage) -> None:
         match message:
@@ -55,7 +56,9 @@ class Runs(Actor[a.RunsMessage]):
                 else:
                     self._waiting.setdefault(message.run_id, []).append(message.reply)
             case a.Tick():
-                pass
+                if self._refs:
+                    self._deps.persistence.tell(a.RenewLeases(self._owner_id))
+                self.after(LEASE_S / 3, a.Tick())
 
     def _start(self, row: RunRow) -> None:
         if row.id in self._refs:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fileflux.errors import RemoteProtocolError
-from fileflux.protocol.frames import FrameHeader, Piece, check_geometry
+from fileflux.protocol.frames import FrameHeader, Piece, check_geometry, payload_max
 from fileflux.protocol.limits import HEADER_SIZE
 from fileflux.protocol.ranges import RangeSet
 
@@ -53,7 +53,7 @@ class Stream:
     @property
     def frame_max(self) -> int:
         """Bytes of the largest frame this transfer can have."""
-        return HEADER_SIZE + min(self.size, self.chunk_size)
+        return HEADER_SIZE + payload_max(min(self.size, self.chunk_size))
 
     @property
     def outstanding(self) -> int:
@@ -91,7 +91,9 @@ class Stream:
         """A piece came in, in order within its chunk; the frame's header once the chunk is whole."""
         if piece.offset == 0:
             if piece.header is None:
-                raise RemoteProtocolError("piece 0 does not begin with a frame's header", code="short_header", close=True)
+                raise RemoteProtocolError(
+                    "piece 0 does not begin with a frame's header", code="short_header", close=True
+                )
             self._check_header(piece.header)
             self.partial[piece.index] = (piece.header, 0)
         held = self.partial.get(piece.index)
@@ -102,7 +104,9 @@ class Stream:
         header, got = held
         length = len(piece.data)
         if length == 0 or got + length > header.frame_size:
-            raise RemoteProtocolError(f"piece of chunk {piece.index} does not fit its frame", code="piece_order", close=True)
+            raise RemoteProtocolError(
+                f"piece of chunk {piece.index} does not fit its frame", code="piece_order", close=True
+            )
         self._count(length)
         if got + length < header.frame_size:
             self.partial[piece.index] = (header, got + length)
@@ -167,7 +171,9 @@ class Stream:
 
     def _check_header(self, header: FrameHeader) -> None:
         if header.total != self.total:
-            raise RemoteProtocolError(f"frame says {header.total} chunks, the transfer has {self.total}", code="bad_geometry")
+            raise RemoteProtocolError(
+                f"frame says {header.total} chunks, the transfer has {self.total}", code="bad_geometry"
+            )
         check_geometry(header, self.size, self.chunk_size)
 
     def _count(self, length: int) -> None:

@@ -60,9 +60,7 @@ class Tree:
         self.root.stop(timeout)
 
 
-def start_tree(
-    database: Database, limits: Limits, clock: Clock, workers: WorkerPool, arena: Arena
-) -> Tree:
+def start_tree(database: Database, limits: Limits, clock: Clock, workers: WorkerPool, arena: Arena) -> Tree:
     """Start the actors and services of one server process. Raises UnavailableError when a worker does not start."""
     bus, pump = Bus(), Pump()
     ids = itertools.count(1)

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Literal
+from typing import Literal, Self
 
 from fileflux.bus.events import Event
 from fileflux.errors import LocalProtocolError, UnavailableError
@@ -27,10 +27,12 @@ class Subscription:
         self._closed = False
         self._dropped = 0
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -85,9 +87,7 @@ class Bus:
         for subscription in self._by_type.get(type(event), ()):
             subscription.deliver(event)
 
-    def subscribe(
-        self, types: Iterable[type[Event]], size: int, on_overflow: Overflow = "drop_oldest"
-    ) -> Subscription:
+    def subscribe(self, types: Iterable[type[Event]], size: int, on_overflow: Overflow = "drop_oldest") -> Subscription:
         """Events of these classes from now on, at most ``size`` waiting. Then call ``Subscription.get`` again and again."""
         if size < 1:
             raise LocalProtocolError("a subscription needs room for at least one event")

@@ -16,6 +16,7 @@ DatabaseOption = Annotated[str | None, typer.Option("--database-url", help="A Po
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="fileflux.toml")]
 
 DATABASE_WAIT_S = 30.0
+"""A PostgreSQL that starts at the same time gets so long."""
 
 
 def serve(

@@ -80,9 +80,7 @@ class RunMachine:
             return changed
         if self.status not in (RunStatus.QUEUED, RunStatus.WAITING_AGENT):
             return False
-        back = (
-            RunStatus.VERIFYING if self._verifying else RunStatus.TRANSFERRING if self.listed else RunStatus.PLANNING
-        )
+        back = RunStatus.VERIFYING if self._verifying else RunStatus.TRANSFERRING if self.listed else RunStatus.PLANNING
         if self.status is RunStatus.QUEUED and back is not RunStatus.PLANNING:
             self.status = RunStatus.WAITING_AGENT
         self._go(Event.AGENTS_READY, back)

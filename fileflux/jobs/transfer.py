@@ -142,7 +142,9 @@ class TransferMachine:
         total = max(1, -(-item.size // self.spec.chunk_size))
         if total > MAX_CHUNKS:
             return self.failed(
-                "too_large", f"{item.size} bytes need more than {MAX_CHUNKS} chunks: set a larger chunk_size", retryable=False
+                "too_large",
+                f"{item.size} bytes need more than {MAX_CHUNKS} chunks: set a larger chunk_size",
+                retryable=False,
             )
         self._peer_step(Event.SOURCE_ACCEPTED)
         self.size, self.mtime_ns, self.mode, self.total_chunks = item.size, item.mtime_ns, item.mode, total
@@ -161,7 +163,9 @@ class TransferMachine:
         if item.state in ("equal", "skipped"):
             self._peer_step(Event.DESTINATION_SATISFIED)
             self.final_path = item.final_path
-            self.reason = "equal file at the destination" if item.state == "equal" else f"conflict: {self.spec.conflict}"
+            self.reason = (
+                "equal file at the destination" if item.state == "equal" else f"conflict: {self.spec.conflict}"
+            )
             return self._end(TransferStatus.SKIPPED, part_left=False, tell=("source",))
         self._peer_step(Event.DESTINATION_ACCEPTED)
         self._have_count = item.have_count
@@ -212,7 +216,9 @@ class TransferMachine:
             raise RemoteProtocolError("transfer_complete of a destination needs file_sha256", field="file_sha256")
         source = self._source_done
         if source is None or not step(self.state, Event.DELIVERED):
-            raise RemoteProtocolError("transfer_complete before transfer_commit", code="out_of_place", field="transfer_id")
+            raise RemoteProtocolError(
+                "transfer_complete before transfer_commit", code="out_of_place", field="transfer_id"
+            )
         if item.size != self.size or (source.file_sha256 is not None and source.file_sha256 != item.file_sha256):
             # The destination checks both before it renames, so this is its fault and nothing more can be believed of it.
             raise RemoteProtocolError("transfer_complete does not match transfer_commit", field="file_sha256")
@@ -357,6 +363,8 @@ class TransferMachine:
         if step(self.state, event) is None:
             assert event in REFUSED_EVENTS  # noqa: S101  # the table's own promise, not a check of input
             raise RemoteProtocolError(
-                f"not expected now: the transfer is in {self.state.name.lower()}", code="out_of_place", field="transfer_id"
+                f"not expected now: the transfer is in {self.state.name.lower()}",
+                code="out_of_place",
+                field="transfer_id",
             )
         self._step(event)

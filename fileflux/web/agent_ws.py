@@ -44,7 +44,7 @@ class Accepting:
 class _Taken(Response):
     """Tells the HTTP server that the connection was taken over."""
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, _environ: dict[str, Any], _start_response: Callable[..., Any]) -> Iterable[bytes]:
         # gunicorn takes this for "the connection is done with" and lets go of its own descriptor.
         raise StopIteration
 
@@ -76,7 +76,7 @@ def authenticate(database: Database, incoming: Request) -> AgentIdentity:
         token = tokens.find_live(tx, value.strip()) if scheme.lower() == "bearer" and value else None
         agent = agents.get(tx, token.agent_id) if token is not None else None
         if token is None or agent is None or agent.status == "revoked":
-            audit.append(tx, audit.NewEntry("agent:unknown", "agent.login", peer, "refused", {}))
+            audit.append(tx, "agent:unknown", "agent.login", peer, "refused", {})
         else:
             tokens.touch(tx, token.id)
             epoch = agents.connected(tx, agent.id)

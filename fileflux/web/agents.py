@@ -46,8 +46,7 @@ def show_agent(agent_id: int) -> dict[str, Any]:
 def revoke_agent(agent_id: int) -> None:
     """Shut an agent out for good: its tokens stop working and its session is cut. Its history stays."""
     with deps().database.transaction() as tx:
-        if not rows.revoke(tx, agent_id):
-            raise _unknown(agent_id)
+        rows.revoke(tx, agent_id)
         context.audited(tx, "agent.revoked", f"agent:{agent_id}")
     deps().agents.cut(agent_id, "the agent was revoked")
 

@@ -22,16 +22,16 @@ class Text(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         if not isinstance(value, str):
             raise self.make_error("invalid")
-        value = super()._deserialize(value, attr, data, **kwargs)
+        text = str(super()._deserialize(value, attr, data, **kwargs))
         try:
-            size = len(value.encode())
+            size = len(text.encode())
         except UnicodeEncodeError:
             raise ma.ValidationError("Not valid Unicode text.") from None
         if not self._low <= size <= self._high:
             raise ma.ValidationError(f"Must have {self._low} to {self._high} bytes.")
-        if "\0" in value or (not self._raw and any(unicodedata.category(char) in _CONTROL for char in value)):
+        if "\0" in text or (not self._raw and any(unicodedata.category(char) in _CONTROL for char in text)):
             raise ma.ValidationError("Must not have control characters.")
-        return value
+        return text
 
 
 class Whole(fields.Integer):

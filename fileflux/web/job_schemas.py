@@ -9,15 +9,14 @@ import marshmallow as ma
 from marshmallow import fields
 
 from fileflux.errors import FluxError
-from fileflux.jobs.filters import compile_rules
+from fileflux.jobs.filters import MAX_PATTERN_CHARACTERS, MAX_RULES, compile_rules
 from fileflux.jobs.models import HubCheck, JobSpec, JobType, Preserve
 from fileflux.protocol.limits import DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE, MAX_PATH_BYTES, MIN_CHUNK_SIZE
 from fileflux.protocol.messages import Compression, Conflict, OnChange, Verify
 from fileflux.web.fields import Choice, Flag, Number, Text, Texts, Whole
 from fileflux.web.resource import MAX_ID
 
-MAX_RULES: Final = 256
-MAX_RULE_BYTES: Final = 1024
+_RULE_BYTES: Final = 4 * MAX_PATTERN_CHARACTERS
 _DAY_S: Final = 86_400.0
 _DESTINATIONS: Final = ("destination_agent_id", "destination_path", "destinations", "destination")
 
@@ -41,10 +40,10 @@ class JobIn(ma.Schema):
     source_path = Text(low=1, high=MAX_PATH_BYTES, raw=True, required=True)
     destination_agent_id = Whole(1, MAX_ID, required=True)
     destination_path = Text(low=1, high=MAX_PATH_BYTES, raw=True, required=True)
-    include = Texts(Text(low=1, high=MAX_RULE_BYTES, raw=True), MAX_RULES, load_default=list)
+    include = Texts(Text(low=1, high=_RULE_BYTES, raw=True), MAX_RULES, load_default=list)
     # ``Schema.exclude`` means something else in marshmallow.
     excluded = Texts(
-        Text(low=1, high=MAX_RULE_BYTES, raw=True),
+        Text(low=1, high=_RULE_BYTES, raw=True),
         MAX_RULES,
         load_default=list,
         data_key="exclude",

@@ -70,7 +70,7 @@ def _check_agents(tx: Transaction, spec: JobSpec) -> None:
 
 def _fields(row: rows.JobRow) -> dict[str, Any]:
     return {
-        **job_fields(row.spec),
+        **job_fields(JobSpec.from_json(row.spec)),
         "id": row.id,
         "enabled": row.enabled,
         "version": row.version,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import timedelta
 from typing import Any
 
 from fileflux.actors import messages as a
+from fileflux.actors.agent_session import SessionPort
 from fileflux.actors.kernel.ref import ActorRef
 from fileflux.actors.tree import Tree
 from fileflux.audit import log as audit
@@ -35,7 +37,7 @@ class HubRuns:
             if job is None:
                 raise NotFoundError(f"there is no job {job_id}")
             row = runs.create(tx, job, requested_by)
-            audit.append(tx, audit.NewEntry(requested_by, "run.requested", f"run:{row.id}", "ok", {"job_id": job_id}))
+            audit.append(tx, requested_by, "run.requested", f"run:{row.id}", "ok", {"job_id": job_id})
         if not self._tree.runs.tell(a.StartRun(row.id)):
             # The row is stored: the hub takes it up when it starts again, so this is a delay and no loss.
             return row
@@ -50,7 +52,7 @@ class HubRuns:
                 raise NotFoundError(f"there is no run {run_id}")
             if RunStatus(row.status).terminal:
                 raise ConflictError(f"run {run_id} has ended already: {row.status}")
-            audit.append(tx, audit.NewEntry(requested_by, "run.cancel", f"run:{run_id}", "ok", {}))
+            audit.append(tx, requested_by, "run.cancel", f"run:{run_id}", "ok", {})
         ref = self._find(run_id)
         if ref is None or not ref.tell(a.CancelRun(requested_by)):
             raise UnavailableError(f"run {run_id} is being started: try again in a moment")
@@ -64,9 +66,10 @@ class HubRuns:
 
     def _await_rows(self, run_id: int) -> None:
         try:
-            ref = self._tree.runs.ask(lambda reply: a.AwaitRun(run_id, reply), ROWS_WAIT)
+            ref: ActorRef[Any] | None = self._tree.runs.ask(lambda reply: a.AwaitRun(run_id, reply), ROWS_WAIT)
             if ref is not None:
-                ref.ask(a.AwaitRows, ROWS_WAIT)
+                answer: bool = ref.ask(a.AwaitRows, ROWS_WAIT)
+                del answer
         except FluxError:
             # Only a courtesy to the caller: the run goes on, and its rows come when they come.
             return
@@ -90,10 +93,11 @@ class HubAgents:
         self._tree.hub.tell_control(a.CutAgent(agent_id, reason))
 
     def test(self, agent_id: int, timeout: float) -> float:
-        port = self._tree.hub.ask(lambda reply: a.FindPort(agent_id, reply), timeout)
+        port: SessionPort | None = self._tree.hub.ask(lambda reply: a.FindPort(agent_id, reply), timeout)
         if port is None:
             raise UnavailableError("the agent is not connected")
-        return port.ref.ask(a.TestConnection, timeout)
+        seconds: float = port.ref.ask(a.TestConnection, timeout)
+        return seconds
 
 
 class WorkerPasswords:
@@ -103,8 +107,13 @@ class WorkerPasswords:
         self._workers = workers
 
     def hash(self, password: str) -> str:
-        return str(self._workers.run("passwords", "hash_password", {"password": password}, timeout=30)["hash"])
+        return str(self._workers.run(_spread(), "hash_password", {"password": password}, timeout=30)["hash"])
 
     def check(self, password: str, password_hash: str) -> bool:
         args = {"password": password, "hash": password_hash}
-        return bool(self._workers.run("passwords", "check_password", args, timeout=30)["ok"])
+        return bool(self._workers.run(_spread(), "check_password", args, timeout=30)["ok"])
+
+
+def _spread() -> str:
+    """A key of its own for each password: any worker may have it."""
+    return secrets.token_hex(4)

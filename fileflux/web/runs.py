@@ -46,7 +46,7 @@ def run_fields(row: rows.RunRow) -> dict[str, Any]:
         "files_done": row.files_done,
         "files_failed": row.files_failed,
         "files_skipped": row.files_skipped,
-        "bytes_total": row.bytes_total,
+        "bytes_total": row.bytes_total or 0,
         "bytes_done": row.bytes_done,
         "bytes_wire": row.bytes_wire,
         "bytes_reused": row.bytes_reused,

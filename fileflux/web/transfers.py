@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fileflux.errors import NotFoundError
 from fileflux.jobs.status import TransferStatus
-from fileflux.storage import runs as run_rows
 from fileflux.storage import transfers as rows
-from fileflux.storage.pool import Transaction
 from fileflux.web import schemas
 from fileflux.web.context import deps
 from fileflux.web.paging import page
@@ -28,9 +26,8 @@ def list_transfers(query: dict[str, Any]) -> dict[str, Any]:
     filters = {name: query[name] for name in ("run_id", "job_id", "status")}
     with deps().database.transaction() as tx:
         found = rows.list_page(tx, query["limit"] + 1, query["cursor"], **filters)
-        job_ids = _jobs_of(tx, found)
     live = _live_of(found)
-    return page(found, query["limit"], lambda row: _fields(row, job_ids[row.run_id], live.get(row.id)))
+    return page(found, query["limit"], lambda row: _fields(row, live.get(row.id)))
 
 
 @transfers.route("GET", "/api/transfers/<id:transfer_id>", returns=schemas.TransferOut)
@@ -38,18 +35,12 @@ def show_transfer(transfer_id: int) -> dict[str, Any]:
     """One transfer."""
     with deps().database.transaction() as tx:
         row = rows.get(tx, transfer_id)
-        if row is None:
-            raise NotFoundError(f"there is no transfer {transfer_id}")
-        job_ids = _jobs_of(tx, [row])
-    return _fields(row, job_ids[row.run_id], _live_of([row]).get(row.id))
+    if row is None:
+        raise NotFoundError(f"there is no transfer {transfer_id}")
+    return _fields(row, _live_of([row]).get(row.id))
 
 
-def _jobs_of(tx: Transaction, found: list[rows.TransferRow]) -> dict[int, int]:
-    runs = {run_id: run_rows.get(tx, run_id) for run_id in {row.run_id for row in found}}
-    return {run_id: run.job_id for run_id, run in runs.items() if run is not None}
-
-
-def _live_of(found: list[rows.TransferRow]) -> Mapping[int, LiveTransfer]:
+def _live_of(found: Sequence[rows.TransferRow]) -> Mapping[int, LiveTransfer]:
     open_runs = {row.run_id for row in found if not TransferStatus(row.status).terminal}
     live: dict[int, LiveTransfer] = {}
     for run_id in open_runs:
@@ -59,7 +50,7 @@ def _live_of(found: list[rows.TransferRow]) -> Mapping[int, LiveTransfer]:
     return live
 
 
-def _fields(row: rows.TransferRow, job_id: int, live: LiveTransfer | None) -> dict[str, Any]:
+def _fields(row: rows.TransferRow, live: LiveTransfer | None) -> dict[str, Any]:
     newest: rows.TransferRow | LiveTransfer = row
     if live is not None and not TransferStatus(row.status).terminal:
         newest = live
@@ -67,7 +58,7 @@ def _fields(row: rows.TransferRow, job_id: int, live: LiveTransfer | None) -> di
     return {
         "id": row.id,
         "run_id": row.run_id,
-        "job_id": job_id,
+        "job_id": row.job_id,
         "filename": row.filename,
         "size": row.size,
         "status": status.value,

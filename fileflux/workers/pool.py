@@ -7,43 +7,30 @@ submission. Every task ends: with a value, with the error of the task, or with t
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from fileflux.clock import Clock, SystemClock
-from fileflux.errors import (
-    TRANSFER_CODES,
-    ConfigError,
-    FluxError,
-    OverloadedError,
-    TransferError,
-    UnavailableError,
-    WorkerDiedError,
-)
+from fileflux.errors import ConfigError, FluxError, OverloadedError, UnavailableError, WorkerDiedError
 from fileflux.protocol.limits import DEFAULT_LIMITS, Limits
 from fileflux.workers.link import encode
 from fileflux.workers.process import WorkerProcess
+from fileflux.workers.shards import Done, QueuedTask, Shard, TaskResult, shard_of
 from fileflux.workers.slots import Arena
+from fileflux.workers.tasks import error_from
+
+__all__ = ["PoolStatistics", "TaskResult", "WorkerPool"]
 
 log = structlog.get_logger("fileflux.workers")
 
-_DELAY_FACTOR_MAX = 64
-"""A worker that dies before it is ready is tried again after twice the time, up to so many times the first delay."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskResult:
-    """Exactly one of the two is there."""
-
-    value: dict[str, Any] | None
-    error: FluxError | None
+_DOUBLINGS_MAX = 6
+"""A worker that dies before it is ready is tried again after twice the time, doubled at most so often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,36 +44,6 @@ class PoolStatistics:
     in_flight: int
     done: int
     failed: int
-
-
-Done = Callable[[TaskResult], None]
-
-
-@dataclass(slots=True)
-class _Task:
-    number: int
-    request: bytes
-    done: Done
-
-
-@dataclass(slots=True)
-class _Shard:
-    number: int
-    wake: threading.Condition
-    queue: deque[_Task] = field(default_factory=deque)
-    in_flight: dict[int, _Task] = field(default_factory=dict)
-    process: WorkerProcess | None = None
-    ready: bool = False
-    due: float | None = 0.0
-    """When a process is to be started; None while there is one."""
-    failures: int = 0
-
-
-def error_from(described: Mapping[str, Any]) -> FluxError:
-    """The error that a worker described (``tasks.describe_error``)."""
-    code, message = str(described["code"]), str(described["message"])
-    kind = TransferError if code in TRANSFER_CODES else FluxError
-    return kind(message, code=code, retryable=bool(described["retryable"]))
 
 
 class WorkerPool:
@@ -110,10 +67,10 @@ class WorkerPool:
         self._name = name
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
-        self._shards = tuple(_Shard(number, threading.Condition(self._lock)) for number in range(count))
+        self._shards = tuple(Shard(number, threading.Condition(self._lock)) for number in range(count))
         self._manage = threading.Condition(self._lock)
         """Wakes the manager, and whoever waits in ``start``."""
-        self._undone: deque[tuple[_Task, FluxError]] = deque()
+        self._undone: deque[tuple[QueuedTask, FluxError]] = deque()
         self._numbers = itertools.count(1)
         self._queued = 0
         self._manager: threading.Thread | None = None
@@ -150,6 +107,7 @@ class WorkerPool:
             if manager is None:
                 return
             self._running = False
+            self._manage.notify_all()
             processes = [shard.process for shard in self._shards if shard.process is not None]
             for shard in self._shards:
                 shard.due = None
@@ -164,13 +122,11 @@ class WorkerPool:
             if not process.join(max(deadline - self._clock.monotonic(), 0.0)):
                 process.kill()
                 process.join(self._limits.stop_timeout)
-        with self._lock:
-            self._manage.notify_all()
         manager.join(self._limits.stop_timeout)
 
     def shard(self, key: str) -> int:
         """The number of the worker that ``key`` belongs to."""
-        return max(range(len(self._shards)), key=lambda number: _weight(number, key))
+        return shard_of(key, len(self._shards))
 
     def submit(self, key: str, task: str, args: dict[str, Any], done: Done) -> None:
         """Queue a task; never waits. ``args`` are JSON and are taken as they are now.
@@ -180,6 +136,7 @@ class WorkerPool:
         LocalProtocolError when ``args`` are not JSON or longer than 4 MiB. On a stopped pool ``done`` is called before this returns.
         """
         entry = self._encoded(task, args, done)
+        shard = self._shards[self.shard(key)]
         with self._lock:
             if self._running:
                 if self._queued >= self._limits.worker_backlog:
@@ -187,7 +144,7 @@ class WorkerPool:
                     self._undone.append((entry, OverloadedError(f"too many tasks wait for the {self._name}")))
                     self._manage.notify_all()
                 else:
-                    self._enqueue(self._shards[self.shard(key)], entry)
+                    self._enqueue(shard, entry)
                 return
         self._tell(entry, TaskResult(None, UnavailableError(f"the {self._name} are not running")))
 
@@ -209,12 +166,15 @@ class WorkerPool:
         return result.value or {}
 
     def broadcast(self, task: str, args: dict[str, Any]) -> None:
-        """Have every worker do a task, behind what was submitted before. Nobody hears of the result. The backlog's bound does not
-        count here: closing what is open must work when too much waits."""
+        """Have every worker do a task, behind what was submitted before; nobody hears of the result.
+
+        The backlog's bound does not count here: closing what is open must work when too much waits.
+        """
+        entries = [self._encoded(task, args, lambda _: None) for _ in self._shards]
         with self._lock:
             if self._running:
-                for shard in self._shards:
-                    self._enqueue(shard, self._encoded(task, args, _ignore))
+                for shard, entry in zip(self._shards, entries, strict=True):
+                    self._enqueue(shard, entry)
 
     def pids(self) -> tuple[int, ...]:
         """Process ids of the workers that live, by number."""
@@ -247,9 +207,11 @@ class WorkerPool:
         with self._lock:
             shard = self._shard_of(process)
             shard.wake.wait_for(
-                lambda: shard.process is not process
-                or not self._running
-                or (shard.queue and len(shard.in_flight) < self._limits.worker_in_flight)
+                lambda: (
+                    shard.process is not process
+                    or not self._running
+                    or (shard.queue and len(shard.in_flight) < self._limits.worker_in_flight)
+                )
             )
             if shard.process is not process or not self._running:
                 return None
@@ -279,12 +241,15 @@ class WorkerPool:
             self._failed += len(lost)
             if self._running:
                 if not was_ready:
-                    self._start_error = self._start_error or error or WorkerDiedError("a process ended at once")
-                    shard.failures += 1
-                factor = min(2**shard.failures, _DELAY_FACTOR_MAX)
-                shard.due = self._clock.monotonic() + self._limits.worker_restart_delay * factor
-                self._restarts += 1
-                log.warning("a worker ended", pool=self._name, worker=shard.number, tasks_lost=len(lost), error=error and str(error))
+                    self._could_not_start(shard, error or WorkerDiedError("a process ended at once"))
+                self._start_later(shard)
+                log.warning(
+                    "a worker ended",
+                    pool=self._name,
+                    worker=shard.number,
+                    tasks_lost=len(lost),
+                    error=error and str(error),
+                )
             shard.wake.notify_all()
             self._manage.notify_all()
         for task in lost.values():
@@ -292,37 +257,73 @@ class WorkerPool:
 
     # Inside
 
-    def _encoded(self, task: str, args: dict[str, Any], done: Done) -> _Task:
+    def _encoded(self, task: str, args: dict[str, Any], done: Done) -> QueuedTask:
         number = next(self._numbers)
-        return _Task(number, encode({"id": number, "task": task, "args": args}), done)
+        return QueuedTask(number, encode({"id": number, "task": task, "args": args}), done)
 
-    def _enqueue(self, shard: _Shard, task: _Task) -> None:
+    def _enqueue(self, shard: Shard, task: QueuedTask) -> None:
         shard.queue.append(task)
         self._queued += 1
         shard.wake.notify_all()
 
-    def _shard_of(self, process: WorkerProcess) -> _Shard:
+    def _shard_of(self, process: WorkerProcess) -> Shard:
         return self._shards[process.number]
 
+    def _could_not_start(self, shard: Shard, error: FluxError) -> None:
+        self._start_error = self._start_error or error
+        shard.failures = min(shard.failures + 1, _DOUBLINGS_MAX)
+
+    def _start_later(self, shard: Shard) -> None:
+        self._restarts += 1
+        shard.due = self._clock.monotonic() + self._limits.worker_restart_delay * 2**shard.failures
+
+    def _tell(self, task: QueuedTask, result: TaskResult) -> None:
+        try:
+            task.done(result)
+        except Exception:
+            log.exception("who waited for a task failed over its result", pool=self._name)
+
     def _run_manager(self) -> None:
-        while True:
+        over = False
+        while not over:
             with self._lock:
-                self._manage.wait_for(self._has_work, self._seconds_to_next_start())
+                while not (self._undone or self._due() or self._over()):
+                    self._manage.wait(self._seconds_to_next_start())
                 undone, self._undone = self._undone, deque()
-                due = [shard for shard in self._shards if shard.due is not None and shard.due <= self._clock.monotonic()]
+                due = self._due()
                 for shard in due:
                     shard.due = None
-                over = not self._running and not any(shard.process for shard in self._shards)
+                over = self._over()
             for task, error in undone:
                 self._tell(task, TaskResult(None, error))
             for shard in due:
                 self._start_process(shard)
-            if over and not due:
-                return
 
-    def _has_work(self) -> bool:
-        return bool(self._undone) or not self._running or self._seconds_to_next_start() == 0.0
+    def _over(self) -> bool:
+        return not self._running and all(shard.process is None for shard in self._shards)
+
+    def _due(self) -> list[Shard]:
+        now = self._clock.monotonic()
+        return [shard for shard in self._shards if shard.due is not None and shard.due <= now]
 
     def _seconds_to_next_start(self) -> float | None:
         times = [shard.due for shard in self._shards if shard.due is not None]
         return max(min(times) - self._clock.monotonic(), 0.0) if times else None
+
+    def _start_process(self, shard: Shard) -> None:
+        arena = None if self._arena is None else (self._arena.fd, self._arena.size)
+        try:
+            process = WorkerProcess(self, shard.number, self._first, arena, self._name)
+        except (OSError, FluxError) as error:
+            log.warning("a worker cannot be started", pool=self._name, worker=shard.number, error=str(error))
+            with self._lock:
+                if self._running:
+                    self._could_not_start(shard, FluxError(f"cannot start a process: {error}"))
+                    self._start_later(shard)
+                    self._manage.notify_all()
+            return
+        with self._lock:
+            shard.process = process
+            process.begin()
+            if not self._running:
+                process.kill()

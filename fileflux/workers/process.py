@@ -9,12 +9,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import structlog
 
 from fileflux.errors import FluxError, LocalProtocolError
+from fileflux.workers.tasks import error_from
 
 if sys.platform == "win32":
     from fileflux.workers.windows import start_child
@@ -49,16 +49,16 @@ class WorkerProcess:
     def __init__(
         self,
         owner: Owner,
+        number: int,
         first: dict[str, Any],
         arena: tuple[int, int] | None,
         name: str,
-        error_from: Callable[[dict[str, Any]], FluxError],
     ) -> None:
+        self.number = number
         self._owner = owner
-        self._error_from = error_from
         self._popen, self._link = start_child(arena)
-        self._writer = threading.Thread(target=self._write, args=(first,), name=f"{name}-writer", daemon=True)
-        self._reader = threading.Thread(target=self._read, name=f"{name}-reader", daemon=True)
+        self._writer = threading.Thread(target=self._write, args=(first,), name=f"{name}-{number}-writer", daemon=True)
+        self._reader = threading.Thread(target=self._read, name=f"{name}-{number}-reader", daemon=True)
         self._begun = threading.Event()
 
     @property
@@ -98,18 +98,18 @@ class WorkerProcess:
         try:
             error = self._receive_all()
         except (LocalProtocolError, LookupError, TypeError) as problem:
-            log.error("a worker talks nonsense", pid=self.pid, problem=str(problem))
+            log.warning("a worker talks nonsense", pid=self.pid, problem=str(problem))
         finally:
             self._reap()
-            self._begun.set()
             self._owner.ended(self, error)
+            self._begun.set()
 
     def _receive_all(self) -> FluxError | None:
         first = self._link.receive()
         if first is None:
             return None
         if "error" in first:
-            return self._error_from(first["error"])
+            return error_from(first["error"])
         self._owner.ready(self)
         self._begun.set()
         while (answer := self._link.receive()) is not None:
@@ -122,4 +122,4 @@ class WorkerProcess:
         try:
             self._popen.wait(_REAP_S)
         except subprocess.TimeoutExpired:
-            log.error("a killed worker does not end", pid=self.pid)
+            log.warning("a killed worker does not end", pid=self.pid)

@@ -172,7 +172,11 @@ class ArenaView:
 
     def view(self, offset: int, length: int) -> memoryview:
         """Writable view of a slot. Raises LocalProtocolError when it is not inside the arena."""
-        if not (isinstance(offset, int) and isinstance(length, int)) or offset < 0 or not 0 < length <= self.size - offset:
+        if (
+            not (isinstance(offset, int) and isinstance(length, int))
+            or offset < 0
+            or not 0 < length <= self.size - offset
+        ):
             raise LocalProtocolError(f"slot {offset}+{length} is outside the shared memory")
         return self._whole[offset : offset + length]
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fileflux.errors import FluxError, LocalProtocolError, RemoteProtocolError, TransferError
+from fileflux.errors import TRANSFER_CODES, FluxError, LocalProtocolError, RemoteProtocolError, TransferError
 from fileflux.workers.slots import ArenaView
 
 Task = Callable[[dict[str, Any]], dict[str, Any]]
@@ -45,6 +45,14 @@ def describe_error(error: Exception) -> dict[str, Any]:
         message = error.message.encode("utf-8", "backslashreplace").decode()[:_MESSAGE_MAX]
         return {"code": error.code, "message": message, "retryable": error.retryable}
     return {"code": "internal", "message": type(error).__name__, "retryable": False}
+
+
+def error_from(described: Mapping[str, Any]) -> FluxError:
+    """The parent's half of ``describe_error``: a TransferError when the code is one of TRANSFER_CODES."""
+    code, message, retryable = str(described["code"]), str(described["message"]), bool(described["retryable"])
+    if code in TRANSFER_CODES:
+        return TransferError(message, code=code, retryable=retryable)
+    return FluxError(message, code=code, retryable=retryable)
 
 
 def hub_tasks(init: dict[str, Any], arena: ArenaView | None) -> Mapping[str, Task]:  # noqa: ARG001  # every factory has both

@@ -7,7 +7,6 @@ named mapping, and a job object has to end the children with their parent.
 from __future__ import annotations
 
 import subprocess
-from typing import NoReturn
 
 from fileflux.errors import ConfigError
 from fileflux.workers.link import WorkerLink
@@ -15,16 +14,16 @@ from fileflux.workers.link import WorkerLink
 _MISSING = "worker processes are not available on Windows yet; run this on Linux or macOS"
 
 
-def start_child(arena: tuple[int, int] | None) -> tuple[subprocess.Popen[bytes], WorkerLink]:
+def start_child(arena: tuple[int, int] | None) -> tuple[subprocess.Popen[bytes], WorkerLink]:  # noqa: ARG001  # the same shape as in posix.py
     """Raises ConfigError."""
     raise ConfigError(_MISSING)
 
 
-def attach(descriptor: int) -> WorkerLink:
+def attach(descriptor: int) -> WorkerLink:  # noqa: ARG001  # the same shape as in posix.py
     """Raises ConfigError."""
     raise ConfigError(_MISSING)
 
 
-def live_only_with(parent: int) -> NoReturn:
+def live_only_with(parent: int) -> None:  # noqa: ARG001  # the same shape as in posix.py
     """Raises ConfigError."""
     raise ConfigError(_MISSING)

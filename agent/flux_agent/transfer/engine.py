@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from fileflux.clock import Clock
-from fileflux.errors import FluxError, OverloadedError, RemoteProtocolError, TransferError
+from fileflux.errors import FluxError, RemoteProtocolError, TransferError
 from fileflux.protocol import messages as m
 from fileflux.protocol.frames import HavePage, Piece, WholeFrame, encode_have_page, iter_binary
 from fileflux.protocol.limits import HEADER_SIZE, MAX_CHUNK_SIZE, MAX_ITEMS, MIN_CHUNK_SIZE, Limits
@@ -38,8 +38,9 @@ from flux_agent.transfer.workers import Workers
 class Uplink(Protocol):
     """The session, as far as the engine needs it."""
 
-    @property
-    def can_send(self) -> bool: ...
+    def has_room(self) -> bool:
+        """Whether ``send`` will take a message now."""
+        ...
 
     def send(self, message: m.Message) -> None: ...
 
@@ -160,7 +161,8 @@ class Engine:
                 self._each(message.items, lambda item: self._to_source(item, lambda source: source.granted(item, now)))
             case m.ChunkRequest():
                 self._each(
-                    message.items, lambda item: self._to_source(item, lambda source: source.chunk_wanted(item.index, now))
+                    message.items,
+                    lambda item: self._to_source(item, lambda source: source.chunk_wanted(item.index, now)),
                 )
             case m.ChunkSame():
                 self._each(message.items, lambda item: self._to_sink(item, lambda sink: sink.same(item.chunks, now)))
@@ -196,7 +198,9 @@ class Engine:
         if not MIN_CHUNK_SIZE <= item.chunk_size <= MAX_CHUNK_SIZE:
             raise RemoteProtocolError(f"chunk_size {item.chunk_size} is not allowed", field="chunk_size")
         if HEADER_SIZE + item.chunk_size > self._frame_max:
-            self._refuse(item, "too_large", "this agent's arena_bytes is too small for the job's chunk_size", retryable=False)
+            self._refuse(
+                item, "too_large", "this agent's arena_bytes is too small for the job's chunk_size", retryable=False
+            )
         elif self.active >= MAX_ITEMS:
             self._refuse(item, "overloaded", "too many transfers are open at this agent", retryable=True)
         elif item.role == "source":
@@ -253,7 +257,7 @@ class Engine:
             self._apply(holder, holder.cancel(discard=True))
             return
         args = {"directory": item.directory, "part": item.part}
-        self._workers.submit(item.part, "discard_part", args, lambda _value, _error: None)
+        self._tell_workers(Broadcast("discard_part", args, key=item.part))
 
     def _to_source(self, item: Any, act: Callable[[SourceMachine], list[Effect]]) -> None:
         machine = self._sources.get(item.transfer_id)
@@ -268,7 +272,7 @@ class Engine:
     def _have_page(self, page: HavePage) -> None:
         machine = self._sources.get(page.transfer_id)
         if machine is not None:
-            self._apply(machine, machine.have_page(page.first, memoryview(page.hashes)))
+            self._apply(machine, machine.have_page(page.first, page.hashes))
 
     # Effects
 
@@ -301,10 +305,7 @@ class Engine:
         def done(value: dict[str, Any] | None, error: FluxError | None) -> None:
             self._apply(machine, machine.task_done(task, value, error, self._clock.monotonic()))
 
-        try:
-            self._workers.submit(task.key, task.task, task.args, done)
-        except OverloadedError as error:
-            done(None, error)
+        self._workers.submit(task.key, task.task, task.args, done)
 
     def _tell_workers(self, effect: Broadcast) -> None:
         if effect.key:
@@ -314,7 +315,7 @@ class Engine:
 
     def _need_slot(self, machine: Machine, size: int) -> None:
         if not isinstance(machine, SourceMachine):
-            raise AssertionError("only sources ask for slots themselves")
+            return  # only sources ask for slots themselves
 
         def granted(slot: RegionSlot) -> None:
             self._apply(machine, machine.slot_granted(slot, self._clock.monotonic()))
@@ -334,10 +335,11 @@ class Engine:
         del self._sinks[machine.wire_id]
         self._receiver.forget(machine.wire_id)
         part = machine.request.part or ""
-        if self._behind.get(part) is machine:
-            del self._behind[part]
+        if self._parts.get(part) is not machine:
+            if self._behind.get(part) is machine:
+                del self._behind[part]
             return
-        self._parts.pop(part, None)
+        del self._parts[part]
         discard = self._discards.pop(part, None)
         following = self._behind.pop(part, None)
         if following is not None:
@@ -351,11 +353,11 @@ class Engine:
     def flush(self) -> None:
         """Send what was gathered, as far as the session takes it. Call also when the hub has acknowledged something."""
         uplink = self._uplink
-        if uplink is None or not self._outgoing or not uplink.can_send:
+        if uplink is None or not self._outgoing or not uplink.has_room():
             return
         for message in self._outgoing.messages():
             uplink.send(message)
-            if not uplink.can_send:
+            if not uplink.has_room():
                 break
 
     def _send(self, message: type[m.Message], item: Any) -> None:

@@ -12,14 +12,11 @@ from typing import Any, ClassVar, Final
 
 from fileflux.errors import TRANSFER_CODES, FluxError, RemoteProtocolError, WorkerDiedError
 from fileflux.protocol import messages as m
-from fileflux.protocol.limits import MIB
 from flux_agent.transfer.effects import Broadcast, DropUnsent, Effect, Finished, RunTask, SendItem
 from flux_agent.transfer.regions import Slot
 
 LOST_TASKS_MAX: Final = 5
 """A file whose tasks took so many workers with them is not tried again here: its content may be what kills them."""
-HASH_STEP_BYTES: Final = 32 * MIB
-"""A step of the whole-file hash: about 30 ms of a worker, so that chunks behind it do not wait long."""
 MESSAGE_MAX: Final = 1000
 
 
@@ -76,7 +73,9 @@ class Machine(ABC):
     def progress(self) -> m.TransferProgressItem:
         """How far it is."""
 
-    def task_done(self, task: RunTask, value: dict[str, Any] | None, error: FluxError | None, now: float) -> list[Effect]:
+    def task_done(
+        self, task: RunTask, value: dict[str, Any] | None, error: FluxError | None, now: float
+    ) -> list[Effect]:
         """A task that this machine asked for has ended, with a value or an error."""
         self.running -= 1
         if isinstance(error, WorkerDiedError) and not self._is_closing():
@@ -111,6 +110,10 @@ class Machine(ABC):
     def cancel(self, *, discard: bool) -> list[Effect]:
         """Close without a word to the hub: it asked for it, or the session is gone."""
 
+    @abstractmethod
+    def link_lost(self) -> list[Effect]:
+        """The link is gone; the hub says by ``transfer_resume`` how this transfer goes on, if it does."""
+
     # For the machines
 
     @abstractmethod
@@ -132,6 +135,7 @@ class Machine(ABC):
 
     def _late(self, task: RunTask, value: dict[str, Any]) -> None:
         """A task was done after the machine began to close."""
+        del task, value
 
     def _task_failed(self, task: RunTask, error: FluxError) -> list[Effect]:
         del task
@@ -154,14 +158,14 @@ class Machine(ABC):
         if self.running or self.closed:
             return []
         self._close_now()
-        return [Broadcast(self.close_task, self._close_args(), self.key if self.total == 1 else ""), DropUnsent(), Finished()]
+        return [
+            Broadcast(self.close_task, self._close_args(), self.key if self.total == 1 else ""),
+            DropUnsent(),
+            Finished(),
+        ]
 
     def _close_args(self) -> dict[str, Any]:
         return {"wire": self.wire_id}
-
-    def _hash_step(self, position: int, prefix: int) -> int:
-        """Up to which chunk the next step of the whole-file hash goes."""
-        return min(prefix, position + max(1, HASH_STEP_BYTES // self.request.chunk_size))
 
 
 def printable(message: str) -> str:
@@ -172,5 +176,7 @@ def printable(message: str) -> str:
 def out_of_place(machine: Machine, what: str, state: str) -> RemoteProtocolError:
     """The hub's message does not fit the state."""
     return RemoteProtocolError(
-        f"{what} for transfer {machine.wire_id} is not expected now: it is {state}", code="out_of_place", field="transfer_id"
+        f"{what} for transfer {machine.wire_id} is not expected now: it is {state}",
+        code="out_of_place",
+        field="transfer_id",
     )

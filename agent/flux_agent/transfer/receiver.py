@@ -55,7 +55,7 @@ class FrameReceiver:
         incoming = self._begin(item.header)
         if incoming is None:
             return
-        incoming.whole = memoryview(item.frame)
+        incoming.whole = item.frame
         self._hold(incoming, len(incoming.whole))
         self._need_slot(incoming)
 
@@ -98,6 +98,8 @@ class FrameReceiver:
         machine = self._find(header.transfer_id)
         if machine is None:
             return None
+        if header.payload_size > header.size:
+            raise RemoteProtocolError("a chunk that does not shrink is sent uncompressed", code="too_large")
         wanted, effects = machine.wants(header, self._clock.monotonic())
         self._apply(machine, effects)
         if not wanted:
@@ -126,7 +128,7 @@ class FrameReceiver:
             incoming.whole = None
             self._ready(incoming, slot)
             return
-        incoming.assembly = ChunkAssembly(incoming.header, slot.view)
+        incoming.assembly = ChunkAssembly(slot.view)
         pieces, incoming.waiting = incoming.waiting, []
         for piece in pieces:
             if not incoming.dropped:

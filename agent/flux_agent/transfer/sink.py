@@ -13,17 +13,15 @@ from typing import Any
 from fileflux.errors import FluxError
 from fileflux.protocol import messages as m
 from fileflux.protocol.frames import FrameHeader, check_geometry, total_chunks
-from fileflux.protocol.limits import HASH_SIZE, Limits
-from fileflux.protocol.ranges import RangeSet
+from fileflux.protocol.limits import Limits
 from flux_agent.transfer.digest import ChunkDigest
 from flux_agent.transfer.effects import Effect, RunTask, SendHavePage, SendItem
+from flux_agent.transfer.hashes import HaveHashes, WholeHash
 from flux_agent.transfer.machine import Machine, out_of_place
 from flux_agent.transfer.regions import Slot
 from flux_agent.transfer.sink_state import Event, State, step
 from flux_agent.transfer.synced import SyncGroups
 
-HAVE_STEP = 32
-"""Chunks hashed by one task: 256 MiB of the usual size, about 0.2 s of a worker."""
 COPIES_PER_TURN = 1024
 """Ranges of equal chunks looked at in one step: one that is here already costs no task, so nothing else bounds them."""
 
@@ -48,17 +46,13 @@ class SinkMachine(Machine):
         self._digest = ChunkDigest(self.total)
         self._attempt = request.attempt
         self._basis: str | None = None
-        self._have_count = 0
-        self._have = bytearray()
-        self._have_asked = 0
-        self._have_done: dict[int, bytes] = {}
+        self._have = HaveHashes()
+        # Chunks that a task is writing or copying into the part.
         self._writing: set[int] = set()
         self._copies: deque[tuple[int, int]] = deque()
         self._copying = 0
         self._groups = SyncGroups(limits.sync_group_bytes, limits.sync_group_s)
-        self._hashed = 0
-        self._hashing = False
-        self._file_sha256: str | None = None
+        self._whole = WholeHash(request.chunk_size)
         self._commit: m.TransferCommitItem | None = None
         self._committing = False
         self._discard = False
@@ -120,8 +114,8 @@ class SinkMachine(Machine):
         if not self._hub_step(Event.SAME):
             return []
         for first, last in ranges:
-            if last >= self._have_count:
-                raise out_of_place(self, f"chunk_same up to {last}", f"at {self._have_count} hashes")
+            if last >= self._have.count:
+                raise out_of_place(self, f"chunk_same up to {last}", f"at {self._have.count} hashes")
             self._copies.append((first, last))
         return self._advance(now)
 
@@ -165,7 +159,9 @@ class SinkMachine(Machine):
         return self._advance(now)
 
     def progress(self) -> m.TransferProgressItem:
-        return m.TransferProgressItem(self.wire_id, self._groups.synced_bytes, self._groups.synced_count, self.times.shown())
+        return m.TransferProgressItem(
+            self.wire_id, self._groups.synced_bytes, self._groups.synced_count, self.times.shown()
+        )
 
     # Tasks
 
@@ -185,10 +181,10 @@ class SinkMachine(Machine):
         self.handle = value["handle"]
         state: m.SinkState = value["state"]
         final_path: str = value["final_path"]
-        self._have_count = value["have_count"]
+        self._have.count = value["have_count"]
         self._basis = value["basis"]
         item = m.TransferAcceptItem(
-            self.wire_id, "destination", state=state, final_path=final_path, have_count=self._have_count
+            self.wire_id, "destination", state=state, final_path=final_path, have_count=self._have.count
         )
         accept = SendItem(m.TransferAccept, item)
         if state in ("equal", "skipped"):
@@ -197,18 +193,14 @@ class SinkMachine(Machine):
             return self.fail("busy", f"another transfer is writing {final_path}", retryable=True)
         self.final_path = final_path
         self._step(Event.OPENED)
-        if not self._have_count:
+        if not self._have.count:
             self._step(Event.COMPARED)
         return [accept, *self._advance(now)]
 
     def _have_hashed(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
-        self._have_done[task.context] = bytes.fromhex(value["hashes"])
-        effects: list[Effect] = []
-        while (first := len(self._have) // HASH_SIZE) in self._have_done:
-            hashes = self._have_done.pop(first)
-            self._have += hashes
-            effects.append(SendHavePage(first, hashes))
-        if len(self._have) == self._have_count * HASH_SIZE:
+        pages = self._have.hashed(task.context, bytes.fromhex(value["hashes"]))
+        effects: list[Effect] = [SendHavePage(first, hashes) for first, hashes in pages]
+        if self._have.complete:
             self._step(Event.COMPARED)
         return [*effects, *self._advance(now)]
 
@@ -227,7 +219,8 @@ class SinkMachine(Machine):
         del value
         self._copying -= 1
         index: int = task.context
-        self._on_disk(index, self._had(index), now)
+        self._writing.discard(index)
+        self._on_disk(index, self._have.row(index, index), now)
         return self._advance(now)
 
     def _on_disk(self, index: int, sha: bytes, now: float) -> None:
@@ -242,9 +235,7 @@ class SinkMachine(Machine):
 
     def _hash_done(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
         del task
-        self._hashing = False
-        self._hashed = value["position"]
-        self._file_sha256 = value["sha256"]
+        self._whole.done(value)
         return self._advance(now)
 
     def _delivered(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
@@ -276,10 +267,8 @@ class SinkMachine(Machine):
 
     def _hash_have(self) -> list[Effect]:
         effects: list[Effect] = []
-        while self._have_asked < self._have_count and self.running < self._limits.worker_in_flight:
-            first = self._have_asked
-            count = min(HAVE_STEP, self._have_count - first)
-            self._have_asked += count
+        while self.running < self._limits.worker_in_flight and (following := self._have.next_step()):
+            first, count = following
             key = self._chunk_key(f"have{first}")
             effects.append(self._run("sink_have", key=key, context=first, handle=self.handle, first=first, count=count))
         return effects
@@ -291,7 +280,7 @@ class SinkMachine(Machine):
                 break
             first, last = self._copies.popleft()
             if self._basis == "part" and not self._digest.any_known(first, last):
-                self._digest.add_row(first, bytes(self._have[first * HASH_SIZE : (last + 1) * HASH_SIZE]))
+                self._digest.add_row(first, self._have.row(first, last))
                 self._groups.add(first, last, self._length(first, last), now)
                 continue
             if first < last:
@@ -301,10 +290,11 @@ class SinkMachine(Machine):
             elif self._groups.written(first) or first in self._writing:
                 continue
             elif self._basis == "part":
-                self._on_disk(first, self._had(first), now)
+                self._on_disk(first, self._have.row(first, first), now)
             else:
                 self._copying += 1
-                sha = self._had(first).hex()
+                self._writing.add(first)
+                sha = self._have.row(first, first).hex()
                 key = self._chunk_key(first)
                 effects.append(self._run("sink_copy", key=key, context=first, handle=self.handle, index=first, sha=sha))
         return effects
@@ -320,19 +310,19 @@ class SinkMachine(Machine):
         return [self._run("sink_sync", key=self._chunk_key("sync"), handle=self.handle)]
 
     def _hash_file(self) -> list[Effect]:
-        if self.total == 1 or self._hashing or self._hashed >= self._digest.prefix:
-            return []
-        self._hashing = True
-        return [self._run("sink_hash", handle=self.handle, upto=self._hash_step(self._hashed, self._digest.prefix))]
+        upto = None if self.total == 1 else self._whole.next_step(self._digest.prefix)
+        return [] if upto is None else [self._run("sink_hash", handle=self.handle, upto=upto)]
 
     def _publish(self) -> list[Effect]:
         item = self._commit
-        ours = self._digest.hash_of(0) if self.total == 1 else self._file_sha256
+        ours = self._digest.hash_of(0) if self.total == 1 else self._whole.sha256
         if item is None or self._committing or ours is None:
             return []
         if item.file_sha256 not in (None, ours):
             self._discard = True
-            return self.fail("hash_mismatch", "every chunk agreed and the whole file's SHA-256 does not", retryable=False)
+            return self.fail(
+                "hash_mismatch", "every chunk agreed and the whole file's SHA-256 does not", retryable=False
+            )
         self._committing = True
         request = self.request
         return [
@@ -351,9 +341,6 @@ class SinkMachine(Machine):
                 reread=request.verify == "reread",
             )
         ]
-
-    def _had(self, index: int) -> bytes:
-        return bytes(self._have[index * HASH_SIZE : (index + 1) * HASH_SIZE])
 
     def _acked(self, ranges: m.Ranges) -> list[Effect]:
         return [SendItem(m.ChunkAck, m.ChunksItem(self.wire_id, ranges))] if ranges else []

@@ -19,6 +19,7 @@ from fileflux.protocol.ranges import RangeSet
 from fileflux.protocol.window import SendWindow
 from flux_agent.transfer.digest import ChunkDigest
 from flux_agent.transfer.effects import DropUnsent, Effect, FramesReady, NeedSlot, RunTask, SendItem
+from flux_agent.transfer.hashes import WholeHash
 from flux_agent.transfer.machine import Machine, out_of_place
 from flux_agent.transfer.plan import ChunkPlan
 from flux_agent.transfer.regions import Slot
@@ -67,10 +68,8 @@ class SourceMachine(Machine):
         # Results of chunks that were asked for before the last transfer_resume carry an older number.
         self._pass = 0
         self._stalled_at: float | None = None
-        self._hashed = 0
-        self._hashing = False
+        self._whole = WholeHash(request.chunk_size)
         self._checking = False
-        self._file_sha256: str | None = None
         self._completed = False
         self._moved = RangeSet()
         self._bytes = 0
@@ -111,7 +110,9 @@ class SourceMachine(Machine):
         """Start, or go on after a link change: what is not ``acked`` is to be sent, ``received`` is what counts as sent."""
         first = self.state is State.WAITING
         if first and item.have_count * HASH_SIZE != len(self._have):
-            raise out_of_place(self, f"transfer_resume with {item.have_count} hashes", f"at {len(self._have) // HASH_SIZE}")
+            raise out_of_place(
+                self, f"transfer_resume with {item.have_count} hashes", f"at {len(self._have) // HASH_SIZE}"
+            )
         if not self._hub_step(Event.RESUMED):
             return []
         self._window.reset(item.received, item.up_to)
@@ -267,7 +268,9 @@ class SourceMachine(Machine):
             self._pending -= slot.size
             slot.release()
             if not same_again:
-                return self.fail("source_changed", f"chunk {index} is not what it was when it was first read", retryable=True)
+                return self.fail(
+                    "source_changed", f"chunk {index} is not what it was when it was first read", retryable=True
+                )
             if of_pass == self._pass:
                 self._count(index)
                 effects = [SendItem(m.ChunkSame, m.ChunksItem(self.wire_id, ((index, index),)))]
@@ -278,9 +281,7 @@ class SourceMachine(Machine):
 
     def _hash_done(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
         del task
-        self._hashing = False
-        self._hashed = value["position"]
-        self._file_sha256 = value["sha256"]
+        self._whole.done(value)
         return self._advance(now)
 
     def _checked(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
@@ -305,9 +306,8 @@ class SourceMachine(Machine):
             self._slots_wanted += 1
             self._pending += self._frame_max
             effects.append(NeedSlot(self._frame_max))
-        if self._wants_hash() and not self._hashing and self._hashed < self._digest.prefix:
-            self._hashing = True
-            upto = self._hash_step(self._hashed, self._digest.prefix)
+        upto = self._whole.next_step(self._digest.prefix) if self._wants_hash() else None
+        if upto is not None:
             effects.append(self._run("source_hash", handle=self.handle, upto=upto))
         if not (self._plan.left or self._slots_wanted or self._reading or self._ready or self._hash_missing()):
             self._step(Event.ALL_SENT)
@@ -318,15 +318,18 @@ class SourceMachine(Machine):
         if self._paused or self._plan.left <= self._slots_wanted:
             return False
         ahead = self._slots_wanted + self._reading + len(self._ready)
-        # One is sent while the next is read, even when the window is just closed.
-        return ahead < 2 or (ahead < 2 * self._limits.worker_in_flight and self._pending < self._window.room)
+        if ahead == 0:
+            return self._window.room > 0
+        # A frame that is whole within the window leaves its slot as fast as the link takes it. Others would fill the memory of all
+        # transfers while they wait for one slow destination.
+        return ahead < 2 * self._limits.worker_in_flight and self._pending + self._frame_max <= self._window.room
 
     def _wants_hash(self) -> bool:
         # A chunk hash of a file of one chunk is its file hash.
         return self.request.verify == "full" and self.total > 1
 
     def _hash_missing(self) -> bool:
-        return self._wants_hash() and self._file_sha256 is None and self._digest.whole
+        return self._wants_hash() and self._whole.sha256 is None and self._digest.whole
 
     def _check(self) -> list[Effect]:
         if self.total == 1:
@@ -345,7 +348,7 @@ class SourceMachine(Machine):
             # Chunks that an earlier hub process had acknowledged need not be read for sending, but the digest needs them.
             return self.fail("internal", "not every chunk was read", retryable=True)
         self._completed = True
-        sha = self._digest.hash_of(0) if self.total == 1 else self._file_sha256
+        sha = self._digest.hash_of(0) if self.total == 1 else self._whole.sha256
         item = m.TransferCompleteItem(self.wire_id, self.size, self._digest.hexdigest(), sha)
         return [SendItem(m.TransferComplete, item)]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from fileflux.errors import FluxError
-from fileflux.workers.pool import TaskResult, WorkerPool
+from fileflux.workers.pool import WorkerPool
+from fileflux.workers.shards import TaskResult
 from flux_agent.transfer.turns import Turns
 
 Done = Callable[[dict[str, Any] | None, FluxError | None], None]
@@ -18,7 +19,7 @@ class Workers(Protocol):
     def submit(self, key: str, task: str, args: dict[str, Any], done: Done) -> None:
         """Run the task on the worker that ``key`` belongs to; ``done`` gets a value or an error, in a turn.
 
-        Raises OverloadedError when too many tasks wait.
+        The error is OverloadedError when too many tasks wait.
         """
 
     def broadcast(self, task: str, args: dict[str, Any]) -> None:

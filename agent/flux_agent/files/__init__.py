@@ -1,0 +1,1 @@
+"""Files below the agent's roots: opening, listing, publishing."""

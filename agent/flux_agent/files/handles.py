@@ -1,0 +1,127 @@
+"""What differs between systems, behind two small interfaces. ``posix.py`` and ``windows.py`` implement them.
+
+Everything is reached from the handle of an open directory by the name of one component; a name is never followed if it is a symbolic
+link. Whoever gets a ``Directory`` or a ``File`` closes it; both are context managers. All methods raise OSError as the system gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from fileflux.protocol.messages import EntryKind
+
+NANOSECONDS_MAX = 2**63 - 1
+"""The year 2262: times beyond it are taken for it, at both ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the system says of a file or directory, never of what a symbolic link points to. ``mode``: the permission bits."""
+
+    kind: EntryKind
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    mode: int
+    links: int
+    owner: int
+    allocated: int
+    """Bytes that it takes of the disk."""
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """The same for every name and handle of this very file."""
+        return self.device, self.inode
+
+
+class File(Protocol):
+    """An open regular file."""
+
+    def status(self) -> Status: ...
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        """Fill ``view`` from ``offset`` on; fewer bytes only at the file's end."""
+        ...
+
+    def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """All of ``data``."""
+
+    def truncate(self, size: int) -> None: ...
+
+    def set_mode(self, mode: int) -> None: ...
+
+    def set_mtime(self, mtime_ns: int) -> None: ...
+
+    def sync(self, *, content_only: bool = False) -> None:
+        """Return when it is on the disk. Must not be repeated after an error: the system may have dropped what it could not write."""
+
+    def forget_cache(self) -> None:
+        """Let the next read come from the disk, where the system can do so. Call ``sync`` first."""
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Directory(Protocol):
+    """An open directory."""
+
+    @property
+    def of_the_kernel(self) -> bool:
+        """It is part of /proc, /sys and the like, whose files are no data."""
+        ...
+
+    def status(self) -> Status: ...
+
+    def status_of(self, name: str) -> Status | None:
+        """None when there is nothing of that name."""
+        ...
+
+    def entries(self) -> Iterator[tuple[str, Status | OSError]]:
+        """Everything in it, in no order. Entries that vanish meanwhile are left out."""
+        ...
+
+    def space(self) -> tuple[int, int]:
+        """Bytes of its file system, and those of them that this user may still fill. (0, 0) when the system does not say."""
+        ...
+
+    def open_directory(self, name: str) -> Directory: ...
+
+    def open_file(self, name: str, *, write: bool = False) -> File:
+        """Open what is there; never waits for the other end of a FIFO. The caller checks ``status().kind``."""
+        ...
+
+    def create_file(self, name: str) -> File:
+        """A new file with mode 0600, open for reading and writing. Raises FileExistsError for whatever has the name."""
+        ...
+
+    def make_directory(self, name: str) -> None:
+        """Make it and have its name on the disk. One that is there already is no error."""
+
+    def remove(self, name: str) -> None:
+        """Remove a name that is no directory."""
+
+    def rename_over(self, old: str, new: str) -> None:
+        """Rename, replacing a file that has the new name."""
+
+    def rename_new(self, old: str, new: str) -> None:
+        """Rename. Raises FileExistsError if anything has the new name, without a moment between looking and renaming."""
+
+    def set_mode(self, mode: int) -> None: ...
+
+    def set_mtime(self, mtime_ns: int) -> None: ...
+
+    def sync(self) -> None:
+        """Return when its names are on the disk."""
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...

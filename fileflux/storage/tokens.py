@@ -1,0 +1,112 @@
+"""Agents' tokens. The value is shown once and stored as its SHA-256 only: 256 random bits need no slow hash."""
+
+# ruff: noqa: S608  # SQL is put together from names in this package only; every value is a parameter
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from fileflux.errors import ConflictError, NotFoundError
+from fileflux.storage import agents
+from fileflux.storage.pool import Transaction
+from fileflux.storage.rows import columns, make, page_size
+from fileflux.storage.values import exact_text
+
+VALUE_PREFIX: Final = "ffx_"
+VALUE_LENGTH: Final = len(VALUE_PREFIX) + 43
+SHOWN_CHARACTERS: Final = 12
+"""Of the value, enough to tell tokens apart: 8 characters leave 208 bits unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    id: int
+    agent_id: int
+    name: str
+    prefix: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+_COLUMNS = columns(TokenRow)
+
+
+def create(tx: Transaction, agent_id: int, name: str, expires_at: datetime | None = None) -> tuple[TokenRow, str]:
+    """A new token and its value, which nobody can find out again.
+
+    Raises NotFoundError for an unknown agent and ConflictError for a revoked one.
+    """
+    agent = agents.get(tx, agent_id)
+    if agent is None:
+        raise NotFoundError(f"there is no agent {agent_id}")
+    if agent.status == "revoked":
+        raise ConflictError(f"the agent {agent.name} was revoked")
+    value = VALUE_PREFIX + secrets.token_urlsafe(32)
+    row = tx.one(
+        f"INSERT INTO agent_tokens (agent_id, name, prefix, sha256, expires_at) VALUES (%s, %s, %s, %s, %s) RETURNING {_COLUMNS}",
+        (agent_id, exact_text(name, "the name"), value[:SHOWN_CHARACTERS], _digest(value), expires_at),
+    )
+    assert row is not None  # noqa: S101  # for the type checker: INSERT … RETURNING gives its row
+    return TokenRow(*row), value
+
+
+def get(tx: Transaction, token_id: int) -> TokenRow | None:
+    return make(TokenRow, tx.one(f"SELECT {_COLUMNS} FROM agent_tokens WHERE id = %s", (token_id,)))
+
+
+def find_live(tx: Transaction, value: str) -> TokenRow | None:
+    """The token with this value, unless it is unknown, expired, revoked, or its agent is.
+
+    Found by its hash, so that the time it takes says nothing about the value.
+    """
+    if len(value) != VALUE_LENGTH or not value.isascii() or not value.startswith(VALUE_PREFIX):
+        return None
+    row = tx.one(
+        f"SELECT {columns(TokenRow, 't.')} FROM agent_tokens t JOIN agents a ON a.id = t.agent_id"
+        " WHERE t.sha256 = %s AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())"
+        " AND a.status <> 'revoked'",
+        (_digest(value),),
+    )
+    return make(TokenRow, row)
+
+
+def touch(tx: Transaction, token_id: int) -> None:
+    """Note that the token was used; at most once a minute, since agents that flap must not make a write each time."""
+    tx.execute(
+        "UPDATE agent_tokens SET last_used_at = now()"
+        " WHERE id = %s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')",
+        (token_id,),
+    )
+
+
+def revoke(tx: Transaction, token_id: int) -> TokenRow:
+    """Revoke it; again is a no-op. After the commit, cut the live session of its ``agent_id``.
+
+    Raises NotFoundError for an unknown token.
+    """
+    row = tx.one(
+        f"UPDATE agent_tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = %s RETURNING {_COLUMNS}",
+        (token_id,),
+    )
+    if row is None:
+        raise NotFoundError(f"there is no token {token_id}")
+    return TokenRow(*row)
+
+
+def list_page(tx: Transaction, limit: int, cursor: int | None = None, agent_id: int | None = None) -> list[TokenRow]:
+    """Tokens by id, those after ``cursor``; of one agent when given. Revoked and expired ones too."""
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM agent_tokens WHERE id > %(cursor)s"
+        " AND (%(agent)s::bigint IS NULL OR agent_id = %(agent)s) ORDER BY id LIMIT %(limit)s",
+        {"cursor": cursor or 0, "agent": agent_id, "limit": page_size(limit)},
+    )
+    return [TokenRow(*row) for row in rows]
+
+
+def _digest(value: str) -> bytes:
+    return hashlib.sha256(value.encode("ascii")).digest()

@@ -1,0 +1,289 @@
+"""Transfers: one row per file of a run. Writing is for the holder of the run's lease, reading for everybody."""
+
+# ruff: noqa: S608  # SQL is put together from names in this package only; every value is a parameter
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+
+from fileflux.errors import NotFoundError
+from fileflux.jobs.status import TransferStatus
+from fileflux.storage.pool import Transaction
+from fileflux.storage.rows import columns, page_size
+from fileflux.storage.values import optional_bytes, safe_text, shown_name
+
+LIVE_SQL = "status NOT IN ('completed', 'skipped', 'failed', 'cancelled')"
+"""Word for word the condition of the partial index, so that the planner can use it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTransfer:
+    """A file that a listing found; ``path`` is its name below the source's base, as the file system has it.
+
+    A status that is terminal already (``skipped``) makes a row that only reports.
+    """
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    mode: int
+    chunk_size: int
+    kind: str = "file"
+    status: str = TransferStatus.PENDING.value
+    reason: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRow:
+    """``filename`` is ``path`` made fit to be shown; ``part`` names the part file at the destination."""
+
+    id: int
+    run_id: int
+    job_id: int
+    path: bytes
+    filename: str
+    kind: str
+    size: int
+    mtime_ns: int
+    mode: int
+    status: str
+    reason: str
+    code: str
+    part: str
+    final_path: bytes | None
+    attempt: int
+    retry_count: int
+    bytes_done: int
+    bytes_wire: int
+    bytes_reused: int
+    compression: str | None
+    chunk_size: int
+    total_chunks: int
+    completed_chunks: int
+    file_hash: bytes | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransferUpdate:
+    """What changed of the row ``id``; None leaves a column as it is.
+
+    ``started`` notes the time of the first start, ``ended`` the time of the end; a terminal status does that too.
+    """
+
+    id: int
+    status: str
+    reason: str | None = None
+    code: str | None = None
+    size: int | None = None
+    mtime_ns: int | None = None
+    mode: int | None = None
+    final_path: bytes | None = None
+    attempt: int | None = None
+    retry_count: int | None = None
+    bytes_done: int | None = None
+    bytes_wire: int | None = None
+    bytes_reused: int | None = None
+    compression: str | None = None
+    total_chunks: int | None = None
+    completed_chunks: int | None = None
+    file_hash: bytes | None = None
+    started: bool = False
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunSums:
+    """What the transfers of a run add up to; ``live`` of ``total`` have not ended."""
+
+    total: int
+    completed: int
+    skipped: int
+    failed: int
+    cancelled: int
+    live: int
+    bytes_total: int
+    bytes_done: int
+    bytes_wire: int
+    bytes_reused: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedPart:
+    """A part file that may stand at the destination although its transfer has ended."""
+
+    id: int
+    path: bytes
+    final_path: bytes | None
+    part: str
+
+
+_COLUMNS = columns(TransferRow)
+_KEPT = tuple(f.name for f in fields(TransferUpdate) if f.name not in {"id", "status", "started", "ended"})
+_CASTS = {
+    "reason": "text",
+    "code": "text",
+    "mode": "int",
+    "final_path": "bytea",
+    "attempt": "int",
+    "retry_count": "int",
+    "compression": "text",
+    "total_chunks": "int",
+    "completed_chunks": "int",
+    "file_hash": "bytea",
+}
+_UPDATE_TEMPLATE = (
+    "(%s::bigint, %s::text, "
+    + ", ".join(f"%s::{_CASTS.get(name, 'bigint')}" for name in _KEPT)
+    + ", %s::bool, %s::bool)"
+)
+_UPDATE = (
+    "UPDATE transfers AS t SET status = v.status, "
+    + ", ".join(f"{name} = coalesce(v.{name}, t.{name})" for name in _KEPT)
+    + ", started_at = CASE WHEN v.started THEN coalesce(t.started_at, clock_timestamp()) ELSE t.started_at END"
+    ", ended_at = CASE WHEN v.ended THEN clock_timestamp() ELSE t.ended_at END"
+    f" FROM (VALUES %s) AS v (id, status, {', '.join(_KEPT)}, started, ended)"
+    f" WHERE t.id = v.id AND t.run_id = {{run_id}} AND t.{LIVE_SQL} RETURNING t.id"
+)
+
+
+def insert_many(tx: Transaction, run_id: int, rows: Sequence[NewTransfer]) -> list[TransferRow]:
+    """Add the files of a listing and return the rows that are new, by id.
+
+    A path that the run has already is left as it is: a listing may be stored again after a crash. Raises NotFoundError for an
+    unknown run.
+    """
+    job = tx.one("SELECT job_id FROM runs WHERE id = %s", (run_id,))
+    if job is None:
+        raise NotFoundError(f"there is no run {run_id}")
+    found = tx.values(
+        "INSERT INTO transfers (run_id, job_id, path, filename, kind, size, mtime_ns, mode, status, reason, code, part,"
+        " chunk_size, total_chunks, ended_at)"
+        f" VALUES %s ON CONFLICT (run_id, sha256(path)) DO NOTHING RETURNING {_COLUMNS}",
+        [
+            (
+                run_id,
+                job[0],
+                row.path,
+                shown_name(row.path),
+                row.kind,
+                row.size,
+                row.mtime_ns,
+                row.mode,
+                TransferStatus(row.status).value,
+                safe_text(row.reason),
+                row.code,
+                secrets.token_hex(16),
+                row.chunk_size,
+                max(1, -(-row.size // row.chunk_size)),
+                TransferStatus(row.status).terminal,
+            )
+            for row in rows
+        ],
+        "(" + "%s, " * 14 + "CASE WHEN %s THEN clock_timestamp() END)",
+    )
+    return sorted((_row(row) for row in found), key=lambda row: row.id)
+
+
+def get(tx: Transaction, transfer_id: int) -> TransferRow | None:
+    row = tx.one(f"SELECT {_COLUMNS} FROM transfers WHERE id = %s", (transfer_id,))
+    return None if row is None else _row(row)
+
+
+def list_page(
+    tx: Transaction,
+    limit: int,
+    cursor: int | None = None,
+    *,
+    run_id: int | None = None,
+    job_id: int | None = None,
+    status: str | None = None,
+) -> list[TransferRow]:
+    """Newest first, those before ``cursor`` (the last id of the page before)."""
+    # Conditions are written out only when they are needed: the planner then takes the index that has the order.
+    conditions, params = ["true"], dict[str, Any](limit=page_size(limit))
+    for name, condition, value in (
+        ("cursor", "id < %(cursor)s", cursor),
+        ("run_id", "run_id = %(run_id)s", run_id),
+        ("job_id", "job_id = %(job_id)s", job_id),
+        ("status", "status = %(status)s", status),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            params[name] = value
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM transfers WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %(limit)s", params
+    )
+    return [_row(row) for row in rows]
+
+
+def pending_after(tx: Transaction, run_id: int, after_id: int, limit: int) -> list[TransferRow]:
+    """The run's next transfers that have not ended, by id, those after ``after_id`` (0 at first)."""
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM transfers WHERE run_id = %s AND id > %s AND {LIVE_SQL} ORDER BY id LIMIT %s",
+        (run_id, after_id, page_size(limit)),
+    )
+    return [_row(row) for row in rows]
+
+
+def update_many(tx: Transaction, run_id: int, epoch: int, updates: Sequence[TransferUpdate]) -> bool:
+    """Store these changes under the run's lease; False, and nothing stored, when the caller is fenced off: stop then.
+
+    A row that has ended already, or is of another run, stays as it is. The last of several updates of one row counts.
+    """
+    # The share lock holds off whoever takes the lease until this transaction ends: no write of an old epoch comes after a new one's.
+    if tx.one("SELECT 1 FROM runs WHERE id = %s AND lease_epoch = %s FOR SHARE", (run_id, epoch)) is None:
+        return False
+    latest = {update.id: update for update in updates}
+    # In the order of their ids, so that two writers of one run cannot wait for each other's rows.
+    tx.values(
+        _UPDATE.format(run_id=int(run_id)),
+        [_update_values(update) for _, update in sorted(latest.items())],
+        _UPDATE_TEMPLATE,
+    )
+    return True
+
+
+def sums(tx: Transaction, run_id: int) -> RunSums:
+    """Count the run's rows; all zero for an unknown run."""
+    row = tx.one(
+        "SELECT count(*), count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'skipped'),"
+        " count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'cancelled'),"
+        f" count(*) FILTER (WHERE {LIVE_SQL}), coalesce(sum(size) FILTER (WHERE status <> 'skipped'), 0)::bigint,"
+        " coalesce(sum(bytes_done), 0)::bigint, coalesce(sum(bytes_wire), 0)::bigint, coalesce(sum(bytes_reused), 0)::bigint"
+        " FROM transfers WHERE run_id = %s",
+        (run_id,),
+    )
+    assert row is not None  # noqa: S101  # for the type checker: an aggregate has one row
+    return RunSums(*row)
+
+
+def unfinished_parts(tx: Transaction, run_id: int, after_id: int = 0, limit: int = 1000) -> list[UnfinishedPart]:
+    """Parts of begun transfers that failed or were cancelled, by id, those after ``after_id``: to be discarded."""
+    rows = tx.all(
+        f"SELECT {columns(UnfinishedPart)} FROM transfers WHERE run_id = %s AND id > %s"
+        " AND status IN ('failed', 'cancelled') AND attempt > 0 ORDER BY id LIMIT %s",
+        (run_id, after_id, page_size(limit)),
+    )
+    return [UnfinishedPart(row_id, bytes(path), optional_bytes(final), part) for row_id, path, final, part in rows]
+
+
+def _update_values(update: TransferUpdate) -> tuple[Any, ...]:
+    status = TransferStatus(update.status)
+    kept = (
+        safe_text(value) if name == "reason" and value is not None else value
+        for name, value in ((name, getattr(update, name)) for name in _KEPT)
+    )
+    return (update.id, status.value, *kept, update.started, update.ended or status.terminal)
+
+
+def _row(values: tuple[Any, ...]) -> TransferRow:
+    row = TransferRow(*values)
+    return replace(
+        row, path=bytes(row.path), final_path=optional_bytes(row.final_path), file_hash=optional_bytes(row.file_hash)
+    )

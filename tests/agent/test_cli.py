@@ -1,0 +1,66 @@
+"""The command as a process: exit codes and one-line errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def agent(*args, **environment):
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("FLUX_AGENT")}
+    return subprocess.run(
+        [sys.executable, "-m", "flux_agent.cli", *args],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**clean, **environment},
+    )
+
+
+@pytest.fixture
+def home(tmp_path):
+    return {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "conf")}
+
+
+def test_version(home):
+    done = agent("version", **home)
+    assert done.returncode == 0
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "no hub is named"),
+        (["--hub", "http://127.0.0.1:1"], "no token"),
+        (["--hub", "http://hub.example", "--token", "ffx_a"], "--insecure"),
+        (["--hub", "http://127.0.0.1:1", "--token-file", "/does/not/exist"], "cannot read the secret"),
+        (["--hub", "http://127.0.0.1:1", "--token", "ffx_a", "--read", "/does/not/exist"], "not a directory"),
+    ],
+)
+def test_wrong_configuration_is_one_line_and_code_2(home, args, words):
+    done = agent("run", *args, **home)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_an_unknown_option_is_code_2(home):
+    assert agent("run", "--hbu", "x", **home).returncode == 2
+
+
+def test_config_show_tells_origins_and_hides_the_token(home, tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("hub: http://127.0.0.1:1\nread: [/tmp]\n")
+    done = agent("config", "show", "--origin", "--config", str(file), FLUX_AGENT_TOKEN="ffx_secret", **home)
+    assert done.returncode == 0
+    assert "ffx_secret" not in done.stdout
+    shown = json.loads(done.stdout)
+    assert shown["hub"] == {"value": "http://127.0.0.1:1", "origin": f"file {file}"}
+    assert shown["token"] == {"value": "(set)", "origin": "environment"}
