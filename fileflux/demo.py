@@ -227,7 +227,7 @@ def _print_result(console: Console, run: dict[str, Any]) -> None:
     from rich.table import Table
 
     seconds = run.get("duration_s") or _seconds(run)
-    moved, wire = run["bytes_done"], run["bytes_wire"]
+    moved, wire = run["bytes_done"], run["bytes_transferred"]
     table = Table(show_header=False, box=None)
     rows = (
         ("files", f"{run['files_done']} of {run['files_total']}"),

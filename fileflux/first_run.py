@@ -32,7 +32,7 @@ def ensure_admin(
         audit.append(tx, "hub", "user.created", f"user:{email}", "ok", {"role": "admin", "first": True})
     if password is None:
         path = data_dir / "admin-password"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(chosen + "\n")
         print(f"first admin: {email}  password: {chosen}  (also in {path})", file=sys.stderr, flush=True)  # noqa: T201  # shown once

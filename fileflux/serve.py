@@ -7,7 +7,6 @@ child, loads everything else after the fork (``web/server.py``).
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
 import sys
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fileflux import file_lock
 from fileflux.errors import ConfigError
 from fileflux.protocol.limits import DEFAULT_LIMITS, Limits
 
@@ -67,23 +67,19 @@ def lock_data_dir(data_dir: Path) -> int:
     """Make the folder (0700) and take its lock; the descriptor holds it until every process that inherited it has ended."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise ConfigError(
             f"cannot use the data folder {data_dir} ({error.strerror}): choose another with --data-dir"
         ) from error
     deadline = time.monotonic() + TAKEOVER_WAIT
     while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if file_lock.take(descriptor):
             return descriptor
-        except OSError:
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                raise ConfigError(
-                    f"another hub uses the data folder {data_dir}: stop it, or choose another with --data-dir"
-                ) from None
-            time.sleep(0.1)
+        if time.monotonic() >= deadline:
+            os.close(descriptor)
+            raise ConfigError(f"another hub uses the data folder {data_dir}: stop it, or choose another with --data-dir")
+        time.sleep(0.1)
 
 
 def bind(host: str, port: int) -> socket.socket:

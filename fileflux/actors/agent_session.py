@@ -45,6 +45,10 @@ _FOR_RELAY = (
 )  # fmt: skip
 
 
+_ORDERED = (m.CancelTransfer, m.TransferResume)
+"""Items that nothing may overtake by being gathered before them."""
+
+
 class SessionPort:
     """What runs and the relay hold of a session. ``link`` is None while the agent is away."""
 
@@ -93,7 +97,9 @@ class LinkGate:
         self._relay = relay
         self._clock = clock
         self._hello_seen = False
+        self._tick_every = min(limits.ping_interval, limits.handshake_timeout, limits.silence_timeout) / 4
         self._deadline = runtime.spawn_later(limits.handshake_timeout, self._too_late)
+        self._ticking = runtime.spawn_later(self._tick_every, self._tick)
 
     def on_text(self, text: str) -> None:
         if self.port is not None:
@@ -124,8 +130,13 @@ class LinkGate:
 
     def on_closed(self, code: int, reason: str) -> None:
         self._deadline.cancel()
+        self._ticking.cancel()
         if self.port is not None:
             self.port.ref.tell_control(a.LinkClosed(self, code, reason))
+
+    def _tick(self) -> None:
+        self._ticking = runtime.spawn_later(self._tick_every, self._tick)
+        self.link.tick(self._clock.monotonic())
 
     def _too_late(self) -> None:
         if self.port is None:
@@ -333,8 +344,8 @@ class AgentSession(Actor[a.SessionMessage]):
     # What others want to say
 
     def _gather(self, message: a.PostItem) -> None:
-        if message.message is m.CancelTransfer and message.message not in self._items:
-            # What follows a cancellation may take over the same part: nothing overtakes it.
+        if message.message in _ORDERED and message.message not in self._items:
+            # What follows a cancellation may take over the same part, and a window means nothing before its resume.
             self._flush()
         items = self._items.setdefault(message.message, [])
         items.append(message.item)

@@ -64,5 +64,8 @@ class Link(Protocol):
         """Forget queued binary messages with this tag of which no byte was sent; the number of bytes forgotten."""
         ...
 
+    def tick(self, now: float) -> None:
+        """Time has passed: keep-alives, and the end of a close that the peer does not answer. Call every few seconds until ``on_closed``."""
+
     def close(self, code: int, reason: str) -> None:
         """Close with a code (RFC 6455 §7.4; 4409: a newer session took over). ``on_closed`` follows."""

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from websockets.exceptions import ProtocolError
 from websockets.frames import Close
 from websockets.protocol import Protocol as WebSocketProtocol
 from websockets.protocol import Side, State
@@ -158,7 +159,10 @@ class WebSocketLink:
         """Queued texts still go out, queued binary messages do not. What comes in from now on is ignored."""
         if self._finished or self._closing is not None:
             return
-        Close(code, "").check()
+        try:
+            Close(code, "").check()
+        except ProtocolError:
+            raise LocalProtocolError(f"{code} is no code to close with") from None
         self._begin_closing(code, reason)
         if self._channel is None:
             self._finish()

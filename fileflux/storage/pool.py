@@ -296,12 +296,14 @@ def _spoke(connection: psycopg2.extensions.connection) -> bool:
     """Whether an idle connection has something to read: only its end or the server's last words can come unasked."""
     try:
         descriptor = connection.fileno()
-        if sys.platform != "win32":
+        if sys.platform == "win32":
+            ready = bool(select.select([descriptor], [], [], 0)[0])
+        else:
             # Not select(): with ten thousand agents a descriptor is above what it can take.
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)
-            return bool(poll.poll(0))
-        return bool(select.select([descriptor], [], [], 0)[0])
+            ready = bool(poll.poll(0))
+        return ready
     except (psycopg2.Error, OSError, ValueError):
         return True
 

@@ -5,12 +5,14 @@ It serves one agent that is source and destination at once.
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import socket
 import threading
 import time
 from http import HTTPStatus
 
-from fileflux.protocol.session import Established, HelloReceived, MessageReceived, Session, Side
+from fileflux.protocol.session import HelloReceived, MessageReceived, Session, Side
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
@@ -200,7 +202,6 @@ class MiniHub:
         match event:
             case HelloReceived(hello=hello):
                 self.session.welcome(time.monotonic(), hello, resumed=not self.fresh)
-            case Established():
                 self.established.set()
                 if not self.fresh:
                     for flow in self.flows.values():
@@ -234,7 +235,8 @@ class MiniHub:
     def cut(self):
         websocket = self.websocket
         if websocket is not None:
-            websocket.socket.shutdown(2)
+            with contextlib.suppress(OSError):
+                websocket.socket.shutdown(socket.SHUT_RDWR)
 
     def transfer(self, wire_id, **request):
         flow = Flow(self, wire_id, **request)

@@ -110,7 +110,7 @@ def test_files_arrive(hub, start, folders, size, verify):
 
 
 def test_a_link_that_is_cut_resumes_where_it_was(hub, start, folders):
-    data = random.Random(7).randbytes(300 * MIB)
+    data = os.urandom(300 * MIB)
     (folders[0] / "f.bin").write_bytes(data)
     start()
     assert hub.established.wait(10)

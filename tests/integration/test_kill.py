@@ -78,7 +78,7 @@ def test_killed_in_mid_transfer(site: Site, big: Path, victim: str, seed: int) -
     (transfer,) = site.hub.transfers(run_id)
     assert transfer["status"] == "completed"
     assert transfer["file_hash"] == digest
-    assert run["bytes_wire"] <= size + WINDOW + 2**20, "at most one window is sent twice"
+    assert run["bytes_transferred"] <= size + WINDOW + 2**20, "at most one window is sent twice"
     shutil.rmtree(target)
 
 
@@ -100,7 +100,7 @@ def test_a_fresh_agent_resumes_what_another_began(site: Site, big: Path) -> None
     run = site.hub.wait_ended(run_id, 60)
     assert run["status"] == "succeeded", run
     assert sha256(target / big.name) == digest
-    assert run["bytes_wire"] <= size + WINDOW + 2**20
+    assert run["bytes_transferred"] <= size + WINDOW + 2**20
     assert run["bytes_reused"] > 0, "what the part held was not sent again"
 
 

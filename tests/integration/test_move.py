@@ -49,7 +49,7 @@ def test_a_tree_arrives_equal(site: Site, tree: Path, kind: str) -> None:
     again = site.hub.wait_ended(site.hub.run(run["job_id"]))
     assert again["status"] == "succeeded"
     assert again["files_done"] == 0, "equal files are skipped"
-    assert again["bytes_wire"] == 0
+    assert again["bytes_transferred"] == 0
 
 
 def test_a_glob_lands_below_its_fixed_part(site: Site, tree: Path) -> None:
@@ -120,7 +120,7 @@ def test_what_is_equal_in_an_older_file_is_not_sent(site: Site) -> None:
         file.write(b"changed")
     run = site.hub.wait_ended(site.hub.run(job))
     assert run["status"] == "succeeded"
-    assert run["bytes_wire"] < 9 * 2**20, "one chunk of eight"
+    assert run["bytes_transferred"] < 9 * 2**20, "one chunk of eight"
     assert (target / "delta.bin").read_bytes() == source.read_bytes()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from fileflux.errors import TransferError
@@ -34,3 +36,12 @@ def transfer_error(error: OSError, path: str) -> TransferError:
     """``error``, which befell ``path``, with the code that it has in a transfer."""
     code = _CODES.get(error.errno or 0) or describe_os_error(error).code
     return TransferError(f"{shown(path)}: {error.strerror or type(error).__name__}", code=code)
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """What the system refuses inside is a TransferError that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise transfer_error(error, path) from None

@@ -272,7 +272,7 @@ class Engine:
     def _have_page(self, page: HavePage) -> None:
         machine = self._sources.get(page.transfer_id)
         if machine is not None:
-            self._apply(machine, machine.have_page(page.first, page.hashes))
+            self._apply(machine, machine.have_page(page.first, page.hashes, self._clock.monotonic()))
 
     # Effects
 

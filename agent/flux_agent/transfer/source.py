@@ -58,6 +58,8 @@ class SourceMachine(Machine):
         self._digest = ChunkDigest(1)
         self._have = bytearray()
         self._window = SendWindow()
+        self._early_resume: m.TransferResumeItem | None = None
+        self._early_up_to = 0
         self._paused = False
         self._plan = ChunkPlan()
         # Chunks on their way through this machine, and the bytes of their frames at most.
@@ -96,7 +98,7 @@ class SourceMachine(Machine):
 
     # What the hub says
 
-    def have_page(self, first: int, hashes: memoryview) -> list[Effect]:
+    def have_page(self, first: int, hashes: memoryview, now: float) -> list[Effect]:
         """Hashes of what the destination holds; pages come in order without gaps."""
         if not self._hub_step(Event.HAVE):
             return []
@@ -104,18 +106,23 @@ class SourceMachine(Machine):
         if first * HASH_SIZE != len(self._have) or first + count > self.total:
             raise out_of_place(self, f"have page from {first}", f"at {len(self._have) // HASH_SIZE} of {self.total}")
         self._have += hashes
-        return []
+        early = self._early_resume
+        if early is None or len(self._have) < early.have_count * HASH_SIZE:
+            return []
+        return self.resumed(early, now)
 
     def resumed(self, item: m.TransferResumeItem, now: float) -> list[Effect]:
         """Start, or go on after a link change: what is not ``acked`` is to be sent, ``received`` is what counts as sent."""
-        first = self.state is State.WAITING
-        if first and item.have_count * HASH_SIZE != len(self._have):
-            raise out_of_place(
-                self, f"transfer_resume with {item.have_count} hashes", f"at {len(self._have) // HASH_SIZE}"
-            )
+        if item.have_count > self.total:
+            raise out_of_place(self, f"transfer_resume with {item.have_count} hashes", f"of {self.total} chunks")
+        if self.state is State.WAITING and len(self._have) < item.have_count * HASH_SIZE:
+            # Control messages overtake data on a link: the pages are on their way.
+            self._early_resume = item
+            return []
         if not self._hub_step(Event.RESUMED):
             return []
-        self._window.reset(item.received, item.up_to)
+        self._early_resume = None
+        self._window.reset(item.received, max(item.up_to, self._early_up_to))
         self._stop_sending()
         self._pass += 1
         self._plan.restart(RangeSet.from_ranges(item.acked), self.total)
@@ -124,6 +131,9 @@ class SourceMachine(Machine):
     def granted(self, item: m.WindowItem, now: float) -> list[Effect]:
         """The window grew."""
         if not self._hub_step(Event.GRANTED):
+            return []
+        if self.state is State.WAITING:
+            self._early_up_to = max(self._early_up_to, item.up_to)
             return []
         self._window.grant(item.up_to)
         if self._stalled_at is not None:

@@ -49,6 +49,7 @@ TABLE: dict[State, dict[Event, State]] = {
     State.WAITING: {
         Event.HAVE: State.WAITING,
         Event.RESUMED: State.MOVING,
+        Event.GRANTED: State.WAITING,
         Event.LINK_LOST: State.WAITING,
         Event.ENDED: State.CLOSING,
     },

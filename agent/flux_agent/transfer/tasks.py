@@ -1,0 +1,88 @@
+"""What an agent's workers do: all work on files, so that the main process never reads or writes one.
+
+``agent_tasks`` is the factory for the worker pool (``flux_agent.transfer.tasks:agent_tasks``). A task takes a dict of plain values and
+returns one; it raises TransferError. ``wire`` is the transfer's wire id, ``slot`` is ``[offset, length]`` in the shared memory, hashes are
+hex. A ``handle`` comes from ``*_open`` and goes unchanged into every later task of that transfer, which may then run in any worker: each
+opens the file itself and makes sure that it is the same one. Listings alone, and whole-file hashes for speed, need the same worker
+throughout. Paths are text as ``os.fsdecode`` gives it.
+
+| task | arguments | value |
+|---|---|---|
+| source_open | wire, path, name, chunk_size, prefix | handle, size, mtime_ns, mode, identity |
+| source_chunk | wire, handle, index, have (hash or None), compression, slot (57 bytes + chunk) | sha, size, same, frame (bytes in the slot, 0 if same), compression, times {read, hash, compress} in µs |
+| source_hash, sink_hash | wire, handle, upto (chunks) | position (chunks hashed; may be short of upto: call again), sha256 or None before the end |
+| source_check | wire, handle | nothing; source_changed |
+| source_close | wire | nothing |
+| sink_open | wire, path, name, landing, part, size, mtime_ns, mode, chunk_size, conflict, preserve_mtime, attempt, final_path or None, have | handle, state, final_path, basis, have_count; handle is None when state is equal or skipped |
+| sink_have | wire, handle, first, count | hashes (one after the other) |
+| sink_write | wire, handle, slot (the frame) | index, size, sha; or nack (reason), index (-1: the header cannot be read) |
+| sink_copy | wire, handle, index, sha | nothing; stale_have |
+| sink_sync | wire, handle | nothing; after an error the part is removed: close, and open a new attempt |
+| sink_commit | wire, handle, size, file_sha256 or None, ours, mtime_ns, mode, preserve_mtime, preserve_mode, conflict, attempt, reread | sha256, size, final_path, delivered (an earlier attempt had done it) |
+| sink_close | wire, handle or None, discard | nothing |
+| discard_part | directory, part | nothing; what is missing is no error |
+| dir_apply | base, items [{path, mode or None, mtime_ns or None}] | errors [{path, code, message}] |
+| list_page | request_id, path, page, page_size, rules {include, exclude, recursive} | the fields of ListResult; worker_died: its earlier pages were another worker's |
+| list_cancel | request_id | nothing |
+| disk_usage | nothing | roots [{path, read, write, total, free}] |
+"""  # noqa: E501  # a table's rows cannot be broken
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fileflux.clock import SystemClock
+from fileflux.errors import RefusedPathError, RemoteProtocolError, TransferError
+from fileflux.workers.slots import ArenaView
+from fileflux.workers.tasks import Task, describe_os_error
+from flux_agent.files.roots import Roots
+from flux_agent.transfer.sink_tasks import SinkTasks
+from flux_agent.transfer.source_tasks import SourceTasks
+from flux_agent.transfer.tree_tasks import TreeTasks
+
+
+def agent_tasks(init: dict[str, Any], arena: ArenaView | None) -> Mapping[str, Task]:
+    """The tasks of an agent whose roots are ``init["read"]`` and ``init["write"]`` and whose own paths are ``init["protected"]``.
+
+    Raises ConfigError for roots that are not absolute paths.
+    """
+    roots = Roots(init["read"], init["write"], init.get("protected", ()))
+    source = SourceTasks(roots, arena, SystemClock())
+    sink = SinkTasks(roots, arena)
+    tree = TreeTasks(roots)
+    tasks: dict[str, Task] = {
+        "source_open": source.open,
+        "source_chunk": source.chunk,
+        "source_hash": source.hash,
+        "source_check": source.check,
+        "source_close": source.close,
+        "sink_open": sink.open,
+        "sink_have": sink.have,
+        "sink_write": sink.write,
+        "sink_copy": sink.copy,
+        "sink_sync": sink.sync,
+        "sink_hash": sink.hash,
+        "sink_commit": sink.commit,
+        "sink_close": sink.close,
+        "discard_part": tree.discard_part,
+        "dir_apply": tree.dir_apply,
+        "list_page": tree.list_page,
+        "list_cancel": tree.list_cancel,
+        "disk_usage": tree.disk_usage,
+    }
+    return {name: _as_transfer_error(task) for name, task in tasks.items()}
+
+
+def _as_transfer_error(task: Task) -> Task:
+    def run(args: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return task(args)
+        except RefusedPathError as error:
+            raise TransferError(error.message, code="refused_path") from None
+        except RemoteProtocolError as error:
+            raise TransferError(error.message, code="protocol") from None
+        except OSError as error:
+            raise describe_os_error(error) from None
+
+    return run

@@ -1,0 +1,142 @@
+"""Tasks about directories: listings, making them, disk usage, clean-up. ``tasks.py`` lists their arguments and values."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from fileflux.errors import FluxError, TransferError
+from fileflux.jobs.filters import compile_rules
+from fileflux.protocol.names import check_relative
+from flux_agent.files import publish
+from flux_agent.files.faults import naming
+from flux_agent.files.guard import part_name
+from flux_agent.files.roots import Place, Roots
+from flux_agent.files.walk import Listing
+
+LISTINGS_MAX: Final = 64
+"""Listings in progress in one worker, each with one open directory; what was asked for longest ago is given up."""
+
+
+@dataclass(slots=True)
+class _Open:
+    listing: Listing
+    page: int
+    value: dict[str, Any]
+
+
+class TreeTasks:
+    """State: listings in progress, so all pages of one must be asked of the same worker."""
+
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
+        self._listings: OrderedDict[int, _Open] = OrderedDict()
+
+    def list_page(self, args: dict[str, Any]) -> dict[str, Any]:
+        request_id, number = args["request_id"], args["page"]
+        known = self._listings.get(request_id)
+        if known is not None and number == known.page and number > 0:
+            return known.value
+        if number == 0:
+            self.list_cancel(args)
+            try:
+                listing = self._begin(args)
+            except FluxError as error:
+                return _unlistable(args, error)
+        elif known is not None and number == known.page + 1 and not known.value["last"]:
+            listing = known.listing
+        else:
+            raise TransferError("this listing is not known any more: begin it again", code="worker_died")
+        page = listing.page(args["page_size"])
+        value = {
+            "request_id": request_id,
+            "page": number,
+            "last": page.last,
+            "base": listing.base.path,
+            "path_type": listing.path_type,
+            "entries": [asdict(entry) for entry in page.entries],
+            "errors": [asdict(error) for error in page.errors],
+        }
+        self._remember(request_id, _Open(listing, number, value))
+        return value
+
+    def list_cancel(self, args: dict[str, Any]) -> dict[str, Any]:
+        known = self._listings.pop(args["request_id"], None)
+        if known is not None:
+            known.listing.close()
+        return {}
+
+    def disk_usage(self, args: dict[str, Any]) -> dict[str, Any]:
+        del args
+        return {"roots": self._roots.usage()}
+
+    def discard_part(self, args: dict[str, Any]) -> dict[str, Any]:
+        part = part_name(args["part"])
+        place = self._roots.resolve(args["directory"], write=True)
+        directory = self._roots.find_directory(place)
+        if directory is not None:
+            with directory, naming(place.path):
+                publish.remove_part(directory, part)
+        return {}
+
+    def dir_apply(self, args: dict[str, Any]) -> dict[str, Any]:
+        base = self._roots.resolve(args["base"], write=True)
+        errors: dict[str, FluxError] = {}
+        made: list[tuple[dict[str, Any], Place]] = []
+        # All are made before any gets its time, which making another one in it would change.
+        for item in args["items"]:
+            path = item["path"]
+            try:
+                place = self._place(base, args["base"], path)
+                self._roots.open_directory(place, create=True).close()
+                made.append((item, place))
+            except FluxError as error:
+                errors[path] = error
+        for item, place in made:
+            try:
+                self._apply(place, item)
+            except FluxError as error:
+                errors[item["path"]] = error
+        return {
+            "errors": [{"path": path, "code": error.code, "message": error.message} for path, error in errors.items()]
+        }
+
+    def _place(self, base: Place, path: str, name: str) -> Place:
+        if not name:
+            return base
+        check_relative(name)
+        return self._roots.resolve(path, name, write=True)
+
+    def _apply(self, place: Place, item: dict[str, Any]) -> None:
+        with self._roots.open_directory(place) as directory, naming(place.path):
+            if item["mode"] is not None:
+                directory.set_mode(item["mode"] & publish.PERMISSIONS)
+            if item["mtime_ns"] is not None:
+                directory.set_mtime(item["mtime_ns"])
+
+    def _begin(self, args: dict[str, Any]) -> Listing:
+        rules = args["rules"]
+        matches = compile_rules(rules["include"], rules["exclude"])
+        return Listing(self._roots, args["path"], matches, recursive=rules["recursive"])
+
+    def _remember(self, request_id: int, opened: _Open) -> None:
+        self._listings[request_id] = opened
+        self._listings.move_to_end(request_id)
+        if opened.value["last"]:
+            opened.listing.close()
+        while len(self._listings) > LISTINGS_MAX:
+            _, oldest = self._listings.popitem(last=False)
+            oldest.listing.close()
+
+
+def _unlistable(args: dict[str, Any], error: FluxError) -> dict[str, Any]:
+    return {
+        "request_id": args["request_id"],
+        "page": 0,
+        "last": True,
+        "base": args["path"],
+        "path_type": "directory",
+        "entries": [],
+        "errors": [{"path": "", "code": error.code, "message": error.message}],
+    }
