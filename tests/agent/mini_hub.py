@@ -12,7 +12,6 @@ import threading
 import time
 from http import HTTPStatus
 
-from fileflux.protocol.session import HelloReceived, MessageReceived, Session, Side
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
@@ -20,6 +19,7 @@ from fileflux.protocol import messages as m
 from fileflux.protocol.frames import HavePage, iter_binary
 from fileflux.protocol.limits import DEFAULT_LIMITS
 from fileflux.protocol.ranges import RangeSet
+from fileflux.protocol.session import HelloReceived, MessageReceived, Session, Side
 
 TOKEN = "ffx_test"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import queue
-import random
 import signal
 import subprocess
 import sys
@@ -95,18 +94,35 @@ def test_a_refused_token_is_told_and_never_logged(hub, start, tmp_path):
     assert "wwww" not in (tmp_path / "agent.log").read_text()
 
 
-@pytest.mark.parametrize("size", [0, 1, CHUNK, 20 * CHUNK + 3])
-@pytest.mark.parametrize("verify", ["chunks", "full", "reread"])
-def test_files_arrive(hub, start, folders, size, verify):
-    data = random.Random(size).randbytes(size)
+def test_files_of_every_size_arrive_with_every_kind_of_check(hub, start, folders):
+    start()
+    assert hub.established.wait(10)
+    wire_id = 0
+    for size in (0, 1, CHUNK, 20 * CHUNK + 3):
+        data = os.urandom(size)
+        for verify in ("chunks", "full", "reread"):
+            wire_id += 1
+            name = f"{verify}-{size}"
+            (folders[0] / name).write_bytes(data)
+            result = finish(hub.transfer(wire_id, **request(folders, name, verify=verify)))
+            assert isinstance(result, m.TransferCompleteItem), result
+            assert result.file_sha256 == hashlib.sha256(data).hexdigest()
+            assert (folders[1] / name).read_bytes() == data
+    assert sorted(os.listdir(folders[1])) == sorted(os.listdir(folders[0]))
+
+
+def test_a_part_and_an_older_file_are_used(hub, start, folders):
+    data = bytearray(os.urandom(10 * CHUNK))
     (folders[0] / "f.bin").write_bytes(data)
     start()
     assert hub.established.wait(10)
-    result = finish(hub.transfer(1, **request(folders, "f.bin", verify=verify)))
-    assert isinstance(result, m.TransferCompleteItem), result
-    assert result.file_sha256 == hashlib.sha256(data).hexdigest()
-    assert os.listdir(folders[1]) == ["f.bin"]
-    assert (folders[1] / "f.bin").read_bytes() == data
+    assert isinstance(finish(hub.transfer(1, **request(folders, "f.bin"))), m.TransferCompleteItem)
+    data[4 * CHUNK] ^= 1
+    (folders[0] / "f.bin").write_bytes(data + b"more")
+    flow = hub.transfer(2, **request(folders, "f.bin"))
+    assert isinstance(finish(flow), m.TransferCompleteItem)
+    assert (folders[1] / "f.bin").read_bytes() == data + b"more"
+    assert CHUNK < flow.wire_bytes < 2 * CHUNK
 
 
 def test_a_link_that_is_cut_resumes_where_it_was(hub, start, folders):

@@ -85,7 +85,8 @@ class LinkSuite:
         assert right.texts == [f"l{number} é" for number in range(50)]
         assert left.texts == [f"r{number}" for number in range(50)]
         assert right.binaries == [bytes([number]) * number for number in range(50)]
-        assert left.lives and right.lives
+        assert left.lives
+        assert right.lives
 
     def test_large_messages_are_whole(self, pair: LinkPair, left: Recorder, right: Recorder) -> None:
         data = bytes(range(256)) * 4096

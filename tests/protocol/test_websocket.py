@@ -451,8 +451,8 @@ def test_websocket_client_understands_us() -> None:
     client: Any = websocket_client.create_connection(server.url.replace("http", "ws"), timeout=10)
     data = os.urandom(MIB)
     client.send_binary(data)
-    client.send("grüße")
     assert client.recv() == data
+    client.send("grüße")
     assert client.recv() == "grüße"
     client.ping("alive")
     client.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -12,11 +13,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from fileflux.errors import ConfigError
+from fileflux.errors import ConfigError, UnavailableError
 from fileflux.protocol.limits import DEFAULT_LIMITS
 from fileflux.storage import embedded, launch, process
 from fileflux.storage.embedded import EmbeddedPostgres
@@ -106,6 +108,23 @@ class Hub:
 
 
 @pytest.fixture
+def start_hub() -> Iterator[Callable[..., Hub]]:
+    """Starts hubs; those that a test leaves running are killed."""
+    hubs: list[Hub] = []
+
+    def start(*arguments: Any, **options: Any) -> Hub:
+        hubs.append(Hub(*arguments, **options))
+        return hubs[-1]
+
+    yield start
+    for hub in hubs:
+        if hub.process.poll() is None:
+            hub.kill()
+            if hub.postmaster:
+                until(lambda number=hub.postmaster: gone(number))  # type: ignore[misc]  # bound on purpose
+
+
+@pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     # The parents of pytest's folders are closed to others already; this one for certain.
     (tmp_path / "closed").mkdir(mode=0o700)
@@ -187,22 +206,27 @@ def test_a_killed_server_is_started_again(server: EmbeddedPostgres) -> None:
 def test_a_busy_server_that_is_killed_is_started_again(server: EmbeddedPostgres) -> None:
     url = server.start()
     busy = Database(url, DEFAULT_LIMITS, size=1)
-    with busy.transaction() as tx:
-        tx.execute("SELECT 1")
-        assert server.pid is not None
-        os.kill(server.pid, signal.SIGKILL)
-        until(lambda: server.pid is None)
-        # The backend of the open transaction may still hold the old shared memory.
-        assert server.ensure_running()
+
+    def lose() -> None:
+        with busy.transaction() as tx:
+            tx.execute("SELECT 1")
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            until(lambda: server.pid is None)
+            # The backend of the open transaction may still hold the old shared memory.
+            assert server.ensure_running()
+
+    with pytest.raises(UnavailableError):
+        lose()
     busy.close()
     assert query(url, "SELECT 1") == 1
 
 
-def test_it_ends_with_a_killed_hub_and_the_next_takes_over(data_dir: Path) -> None:
-    hub = Hub(data_dir)
+def test_it_ends_with_a_killed_hub_and_the_next_takes_over(data_dir: Path, start_hub: Callable[..., Hub]) -> None:
+    hub = start_hub(data_dir)
     execute(hub.url, "CREATE TABLE kept AS SELECT 42 AS n")
     hub.kill()
-    successor = Hub(data_dir)
+    successor = start_hub(data_dir)
     assert gone(hub.postmaster)
     assert successor.postmaster != hub.postmaster
     assert query(successor.url, "SELECT n FROM kept") == 42
@@ -210,14 +234,14 @@ def test_it_ends_with_a_killed_hub_and_the_next_takes_over(data_dir: Path) -> No
     until(lambda: gone(successor.postmaster))
 
 
-def test_hub_and_server_killed_at_once(data_dir: Path) -> None:
-    hub = Hub(data_dir)
+def test_hub_and_server_killed_at_once(data_dir: Path, start_hub: Callable[..., Hub]) -> None:
+    hub = start_hub(data_dir)
     execute(hub.url, "CREATE TABLE kept AS SELECT 42 AS n")
     os.kill(hub.process.pid, signal.SIGSTOP)
     os.kill(hub.postmaster, signal.SIGKILL)
     hub.kill()
     assert (data_dir / "postgres" / "postmaster.pid").exists()
-    successor = Hub(data_dir)
+    successor = start_hub(data_dir)
     assert query(successor.url, "SELECT n FROM kept") == 42
     successor.end()
     assert gone(successor.postmaster)
@@ -299,7 +323,7 @@ def test_a_server_that_does_not_start_says_why(data_dir: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
 @as_root
-def test_without_the_capability_the_closed_folder_is_named(data_dir: Path) -> None:
+def test_without_the_capability_the_closed_folder_is_named(data_dir: Path, start_hub: Callable[..., Hub]) -> None:
     def drop() -> None:
         # PR_CAPBSET_DROP of CAP_DAC_READ_SEARCH does not take it from a root process, capset does.
         sets = (ctypes.c_uint32 * 6)()
@@ -311,7 +335,7 @@ def test_without_the_capability_the_closed_folder_is_named(data_dir: Path) -> No
             sets[index] &= ~(1 << 2)
         libc.capset(header, sets)
 
-    hub = Hub(data_dir, preexec_fn=drop)
+    hub = start_hub(data_dir, preexec_fn=drop)
     hub.end()
     assert hub.said.startswith("ConfigError: ")
     assert "CAP_DAC_READ_SEARCH" in hub.said
@@ -320,12 +344,14 @@ def test_without_the_capability_the_closed_folder_is_named(data_dir: Path) -> No
 
 
 @as_root
-def test_as_an_ordinary_user() -> None:
+def test_as_an_ordinary_user(start_hub: Callable[..., Hub]) -> None:
     python = shutil.which("python3", path="/usr/bin:/usr/local/bin")
     if python is None:
         pytest.skip("no system Python that an ordinary user can run")
     packages = str(Path(psutil.__file__).parents[1])
-    user = {"user": 12345, "group": 12345, "extra_groups": []}
+    # initdb wants a user that has a name.
+    account = pwd.getpwnam("daemon")
+    user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     probe = subprocess.run(
         [
             python,
@@ -342,20 +368,20 @@ def test_as_an_ordinary_user() -> None:
     if probe.returncode != 0:
         pytest.skip(f"the checkout or its packages cannot be read by an ordinary user: {probe.stderr.strip()[-200:]}")
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        os.chown(folder, 12345, 12345)
+        os.chown(folder, account.pw_uid, account.pw_gid)
         data = Path(folder) / "data"
-        hub = Hub(data, python, paths=[packages], **user)
+        hub = start_hub(data, python, paths=[packages], **user)
         assert hub.postmaster, hub.said
-        assert psutil.Process(hub.postmaster).uids().real == 12345
+        assert psutil.Process(hub.postmaster).uids().real == account.pw_uid
         hub.kill()
         until(lambda: gone(hub.postmaster))
-        again = Hub(data, python, paths=[packages], **user)
+        again = start_hub(data, python, paths=[packages], **user)
         assert query(again.url, "SELECT 1") == 1
         again.end()
         assert gone(again.postmaster)
         # Root can go on with what the user has begun, as that user.
-        root = Hub(data)
-        assert psutil.Process(root.postmaster).uids().real == 12345
+        root = start_hub(data)
+        assert psutil.Process(root.postmaster).uids().real == account.pw_uid
         root.end()
 
 
