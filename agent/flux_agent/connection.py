@@ -6,12 +6,19 @@ State is touched only inside the process's ``Turns``.
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+import psutil
 import structlog
+
+from fileflux.actors.kernel import runtime
+from fileflux.clock import Clock
+from fileflux.errors import AuthError, FluxError, LocalProtocolError, OverloadedError, RemoteProtocolError
+from fileflux.protocol import messages as m
+from fileflux.protocol.limits import Limits
+from fileflux.protocol.link import Buffer, Link
 from fileflux.protocol.session import (
     Established,
     HelloReceived,
@@ -22,13 +29,6 @@ from fileflux.protocol.session import (
     Session,
     SessionEvent,
 )
-
-from fileflux.actors.kernel import runtime
-from fileflux.clock import Clock
-from fileflux.errors import AuthError, FluxError, LocalProtocolError, OverloadedError, RemoteProtocolError
-from fileflux.protocol import messages as m
-from fileflux.protocol.limits import Limits
-from fileflux.protocol.link import Buffer, Link
 from flux_agent.backoff import Backoff
 from flux_agent.requests import Requests
 from flux_agent.transfer.engine import Engine
@@ -309,6 +309,6 @@ class _Handler:
 
 def _load() -> float:
     try:
-        return os.getloadavg()[0]
-    except (OSError, AttributeError):
+        return psutil.getloadavg()[0]
+    except OSError:
         return 0.0

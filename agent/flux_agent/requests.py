@@ -93,8 +93,8 @@ class Requests:
             result = _listing(request, value) if value is not None else _no_listing(request, error)
             try:
                 self._send(result)
-            except LocalProtocolError as error:
-                result = _no_listing(request, error)
+            except LocalProtocolError as too_large:
+                result = _no_listing(request, too_large)
                 self._send(result)
             if result.last:
                 self._listing.discard(request.request_id)

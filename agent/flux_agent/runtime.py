@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import signal
-import sys
 from collections.abc import Callable
 from typing import Final
 
 import structlog
-from fileflux.protocol.session import Session, Side
 
 from fileflux.actors.kernel import runtime
 from fileflux.actors.kernel.pump import Pump
 from fileflux.clock import SystemClock
 from fileflux.protocol.limits import MIB
+from fileflux.protocol.session import Session, Side
 from fileflux.workers.pool import WorkerPool
 from fileflux.workers.slots import Arena, Slot
 from flux_agent.config import AgentConfig
@@ -106,11 +105,9 @@ def run(config: AgentConfig) -> None:
 
 def keep_freed_memory() -> None:
     """Raise malloc's thresholds where the C library has them; elsewhere nothing happens."""
-    if sys.platform != "linux":
-        return
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
+    except (OSError, TypeError, AttributeError):
         return
     mallopt(M_MMAP_THRESHOLD, KEEP_BYTES // 2)
     mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)

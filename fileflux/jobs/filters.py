@@ -26,7 +26,26 @@ MAX_ALTERNATIVES: Final = 512
 _MAX_GROUPS: Final = 16
 _MAGIC: Final = frozenset("*?[{")
 
-_Component = re.Pattern[str] | str | None
+_MAX_STARS: Final = 32
+"""In one component. Each costs a pass over the name."""
+
+
+class _Wildcard:
+    """A component with characters of a meaning. Compiled when it is first used: whoever only checks a job's rules never pays for it."""
+
+    __slots__ = ("_compiled", "_expression")
+
+    def __init__(self, expression: str) -> None:
+        self._expression = expression
+        self._compiled: re.Pattern[str] | None = None
+
+    def fits(self, name: str) -> bool:
+        if self._compiled is None:
+            self._compiled = re.compile(self._expression)
+        return self._compiled.match(name) is not None
+
+
+_Component = _Wildcard | str | None
 """A string stands for itself, None for ``**``."""
 
 
@@ -105,8 +124,8 @@ class Rules:
         return not self._include or any(glob.may_match_below(parts) for glob in self._include)
 
 
-def _fits(component: re.Pattern[str] | str, name: str) -> bool:
-    return component == name if isinstance(component, str) else component.match(name) is not None
+def _fits(component: _Wildcard | str, name: str) -> bool:
+    return component == name if isinstance(component, str) else component.fits(name)
 
 
 def _any(globs: tuple[Glob, ...], parts: list[str], *, is_dir: bool) -> bool:
@@ -151,7 +170,7 @@ def _compile(text: str) -> Glob:
     return Glob(tuple(components), directories_only)
 
 
-def _component(name: str) -> re.Pattern[str] | str:
+def _component(name: str) -> _Wildcard | str:
     """Pieces of fixed length between stars; each is taken at its leftmost place and never given back (atomic groups)."""
     if not is_glob(name) and "\\" not in name:
         return name
@@ -175,9 +194,11 @@ def _component(name: str) -> re.Pattern[str] | str:
             pieces[-1].append(re.escape(character))
     first, *rest = ("".join(piece) for piece in pieces)
     if not rest:
-        return re.compile(first + r"\Z")
+        return _Wildcard(first + r"\Z")
+    if len(rest) > _MAX_STARS:
+        raise ConfigError(f"{name!r:.80} has more than {_MAX_STARS} stars")
     middle = "".join(f"(?>(?s:.*?){piece})" for piece in rest[:-1])
-    return re.compile(f"{first}{middle}(?s:.*){rest[-1]}\\Z")
+    return _Wildcard(f"{first}{middle}(?s:.*){rest[-1]}\\Z")
 
 
 def _character_class(name: str, index: int) -> tuple[str, int]:

@@ -255,11 +255,14 @@ class TransferMachine:
 
     def link_changed(self, role: m.Role) -> list[Effect]:
         """The session of one end goes on over a new link: what was in flight on the old one is gone."""
-        if self.state is State.MOVING:
+        if self.state is State.MOVING and role == "source":
             self.status, self.reason = TransferStatus.TRANSFERRING, ""
             return [RelinkStream(self.wire_id)]
-        # Have pages are not repeated by the session, so an attempt that may have lost one starts over.
-        if self.state is State.COMPARING or (self.state is State.OPENING_DESTINATION and role == "destination"):
+        # Have pages are not repeated by the session, so an attempt that may have lost one starts over. So does one whose destination
+        # has a new link: pieces that the source sent before it could know would be taken for those that it sends again.
+        if self.state in (State.COMPARING, State.MOVING) or (
+            self.state is State.OPENING_DESTINATION and role == "destination"
+        ):
             return [*self._lose_attempt("link_changed"), RetryAfter(0.0)]
         if self.state is not State.ENDED and self.status is TransferStatus.WAITING and self.state is not State.IDLE:
             self.status, self.reason = TransferStatus.TRANSFERRING, ""

@@ -70,8 +70,8 @@ def compress(data: Buffer, choice: Compression) -> tuple[int, Buffer]:
 def decompress(code: int, payload: Buffer, size: int) -> Buffer:
     """The ``size`` bytes of a chunk; for the code NONE this is ``payload`` itself.
 
-    ``payload`` must be exactly one whole codec frame that holds exactly ``size`` bytes. Never allocates more than ``size`` bytes and a
-    window of 64 MiB. Raises RemoteProtocolError(bad_payload). After this, compare the SHA-256.
+    ``payload`` must be exactly one whole codec frame that holds exactly ``size`` bytes. Never allocates more than twice ``size``
+    bytes and a window of 64 MiB. Raises RemoteProtocolError(bad_payload). After this, compare the SHA-256.
     """
     if code == NONE:
         if len(payload) != size:

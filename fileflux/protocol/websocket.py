@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -336,6 +337,9 @@ class WebSocketLink:
         self._finished = True
         if self._channel is not None:
             self._channel.close()
+        with suppress(OSError):
+            # 2 is SHUT_RDWR: ends the connection even if another descriptor of it is still open somewhere.
+            self._sock.shutdown(2)
         self._sock.close()
         left = [*([self._sending] if self._sending is not None else []), *self._binaries]
         self._sending, self._wire_view = None, None

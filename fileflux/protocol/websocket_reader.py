@@ -9,17 +9,56 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol as WebSocketProtocol
 
 from fileflux.clock import Clock
-from fileflux.protocol.limits import KIB, Limits
+from fileflux.protocol.limits import Limits
 from fileflux.protocol.link import Buffer, LinkHandler
 
-PARSE_BYTES: Final = 16 * KIB
-"""Parsed at once: 2,700 of the smallest frames, about 10 ms."""
 PARSE_FRAMES: Final = 500
-"""Frames in one turn, after which others have theirs."""
+"""Frames in one turn, about 5 ms of pings, after which others have theirs: one read of the socket may hold 40,000 of them."""
 PINGS_PER_SECOND: Final = 100
 CLOSE_BAD_TEXT: Final = 1007
 CLOSE_POLICY: Final = 1008
 CLOSE_TOO_BIG: Final = 1009
+
+
+class _FrameMeter:
+    """Where frames end in a stream of bytes, so that a bounded number of them is parsed at once.
+
+    Not a second parser: what it makes of a malformed header does not matter, because the protocol refuses that anyway.
+    """
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._left = 0
+
+    def portion(self, data: memoryview, frames: int) -> int:
+        """How many bytes of ``data`` hold the rest of the current frame and the next ``frames``, or all of them."""
+        at, end = 0, len(data)
+        while at < end and (frames or self._left):
+            if self._left:
+                step = min(self._left, end - at)
+                self._left -= step
+                at += step
+                continue
+            missing = self._size() - len(self._head)
+            self._head += data[at : at + missing]
+            at = min(at + missing, end)
+            if len(self._head) == self._size():
+                frames -= 1
+                self._left = self._length()
+                self._head.clear()
+        return at
+
+    def _size(self) -> int:
+        """Bytes of the frame's header, as far as it is known."""
+        if len(self._head) < 2:
+            return 2
+        return 2 + {126: 2, 127: 8}.get(self._head[1] & 0x7F, 0) + (4 if self._head[1] & 0x80 else 0)
+
+    def _length(self) -> int:
+        short = self._head[1] & 0x7F
+        if short < 126:
+            return short
+        return int.from_bytes(self._head[2:4] if short == 126 else self._head[2:10], "big")
 
 
 class WebSocketReader:
@@ -32,6 +71,7 @@ class WebSocketReader:
         self._limits = limits
         self._clock = clock
         self._violated = violated
+        self._meter = _FrameMeter()
         self._unparsed = memoryview(b"")
         self._assembled = bytearray()
         self._opcode = Opcode.BINARY
@@ -56,15 +96,14 @@ class WebSocketReader:
 
     def parse(self, handler: LinkHandler) -> None:
         """One turn's worth. After this, look at ``behind`` and at the protocol's state and writes."""
-        frames = 0
-        while self._unparsed and frames < PARSE_FRAMES:
-            part, self._unparsed = bytes(self._unparsed[:PARSE_BYTES]), self._unparsed[PARSE_BYTES:]
-            self._protocol.receive_data(part)
-            events = self._protocol.events_received()
-            frames += len(events)
-            for frame in events:
-                if isinstance(frame, Frame) and self.listening:
-                    self._frame(frame, handler)
+        if not self._unparsed:
+            return
+        length = self._meter.portion(self._unparsed, PARSE_FRAMES)
+        part, self._unparsed = self._unparsed[:length], self._unparsed[length:]
+        self._protocol.receive_data(part)  # type: ignore[arg-type]  # it is added to a bytearray, which takes a view as well
+        for frame in self._protocol.events_received():
+            if isinstance(frame, Frame) and self.listening:
+                self._frame(frame, handler)
 
     def _frame(self, frame: Frame, handler: LinkHandler) -> None:
         if frame.opcode is Opcode.PING:

@@ -10,7 +10,7 @@ import pytest
 
 from fileflux.clock import FakeClock
 from fileflux.protocol import messages as m
-from fileflux.protocol.frames import FrameHeader, encode_piece, iter_binary
+from fileflux.protocol.frames import FrameHeader, encode_have_page, encode_piece, iter_binary
 from fileflux.protocol.limits import HEADER_SIZE, KIB, MIB, Limits
 
 from .paired import CHUNK, PART, Side
@@ -242,3 +242,20 @@ def test_a_release_of_something_unknown_is_answered(side):
     side.hear(m.TransferRelease((m.TransferReleaseItem(9),)))
     quiet(side)
     assert [item.code for item in said(side, m.TransferReleased)] == ["unknown"]
+
+
+def test_have_pages_that_a_resume_has_overtaken_still_count(side):
+    data = random.Random(1).randbytes(2 * CHUNK)
+    side.disk.files["s1"] = data
+    side.hear(m.TransferRequest((replace(REQUEST, role="source", name="s1", part=None),)))
+    quiet(side)
+    side.hear(m.TransferResume((m.TransferResumeItem(1, have_count=2, up_to=MIB),)))
+    side.hear(m.Window((m.WindowItem(1, 8 * MIB),)))
+    quiet(side)
+    assert side.link.queue == []
+    for index in range(2):
+        side.receive(encode_have_page(1, index, hashlib.sha256(data[index * CHUNK : (index + 1) * CHUNK]).digest()))
+    quiet(side)
+    assert said(side, m.ChunkSame) == [m.ChunksItem(1, ((0, 1),))]
+    assert side.link.queue == []
+    assert side.violations == []

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.unit
 # (state, event) pairs that only a mistake of the hub brings about. Everything else outside of the tables is late or our own bug.
 SOURCE_REFUSED = {
     ("OPENING", "HAVE"), ("OPENING", "RESUMED"), ("OPENING", "GRANTED"), ("OPENING", "CHUNK_WANTED"), ("OPENING", "RELEASED"),
-    ("WAITING", "GRANTED"), ("WAITING", "CHUNK_WANTED"), ("WAITING", "RELEASED"),
+    ("WAITING", "CHUNK_WANTED"), ("WAITING", "RELEASED"),
     ("MOVING", "HAVE"), ("STALLED", "HAVE"), ("CHECKING", "HAVE"), ("COMPLETE", "HAVE"),
 }  # fmt: skip
 SINK_REFUSED = {

@@ -21,14 +21,23 @@ class Peer:
         self.received: list[dict[str, Any]] = []
         self.closed: int | None = None
         if greet:
+            self._greet()
+
+    def _greet(self) -> None:
+        try:
             self.text({"type": "hello", "seq": 0, "ack": 0, "payload": {"protocol": [1], "agent": "peer"}})
             self.until("welcome")
+        except BaseException:
+            self.socket.shutdown()
+            raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.socket.close()
+        self.socket.close(timeout=1)
+        # Its ``close`` leaves a socket open whose peer closed first.
+        self.socket.shutdown()
 
     def text(self, message: Any) -> None:
         self.socket.send(message if isinstance(message, str) else json.dumps(message))

@@ -166,7 +166,7 @@ def test_words_about_a_transfer_of_others_are_refused(site: Site, token: str, bi
     run_id = site.hub.run(site.hub.job(site.source.id, big, site.destination.id, target, compression="none"))
     codes = set()
     with Peer(site.hub, token) as peer:
-        for wire_id in range(1, 40):
+        for wire_id in range(1, 400):
             if who == "foreign-frame":
                 peer.binary(frame(wire_id=wire_id))
             elif who == "foreign-ack":

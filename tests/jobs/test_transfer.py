@@ -186,6 +186,10 @@ def test_cancel_before_the_commit_ends_it_and_after_it_does_not() -> None:
 
 def test_a_new_link_resumes_what_moves_and_restarts_what_compares() -> None:
     assert moving().link_changed("source") == [RelinkStream(1)]
+    effects = moving().link_changed("destination")
+    assert sent(effects) == [("source", m.CancelTransfer), ("destination", m.CancelTransfer)]
+    assert effects[-1] == RetryAfter(0.0)
+    assert not any(effect.item.discard for effect in effects if isinstance(effect, Send))
     transfer = machine()
     transfer.begin(1)
     transfer.source_accepted(SOURCE)

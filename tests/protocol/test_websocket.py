@@ -16,12 +16,13 @@ import pytest
 import websocket as websocket_client
 
 from fileflux.clock import FakeClock, SystemClock
-from fileflux.errors import AuthError, LocalProtocolError, UnavailableError
+from fileflux.errors import LocalProtocolError
 from fileflux.protocol.limits import DEFAULT_LIMITS, MIB, Limits
 from fileflux.protocol.link import Buffer
-from fileflux.protocol.websocket import UpgradeRefusedError, WebSocketLink, client_handshake, server_accept
+from fileflux.protocol.websocket import WebSocketLink, client_handshake, server_accept
 from tests.contracts.link_suite import LinkSuite, Recorder
 from tests.protocol.select_pump import SelectPump
+from tests.protocol.wire import Answering, environ_of, frame, read_head
 
 
 def sockets() -> tuple[socket.socket, socket.socket]:
@@ -104,22 +105,6 @@ def served() -> Iterator[Served]:
     made = Served()
     yield made
     made.close()
-
-
-def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, mask: bool = True, rsv: int = 0) -> bytes:
-    head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
-    bit = 0x80 if mask else 0
-    if len(payload) < 126:
-        head += bytes([bit | len(payload)])
-    elif len(payload) < 65536:
-        head += struct.pack("!BH", bit | 126, len(payload))
-    else:
-        head += struct.pack("!BQ", bit | 127, len(payload))
-    if not mask:
-        return head + payload
-    key = b"\x01\x02\x03\x04"
-    mixed = bytes(byte ^ key[at % 4] for at, byte in enumerate(payload))
-    return head + key + mixed
 
 
 def close_code(data: bytes) -> int:
@@ -252,169 +237,6 @@ def test_random_bytes_never_escape_as_an_exception() -> None:
         served.pump.settle()
         assert len(served.seen.closed) == 1
         served.close()
-
-
-# Handshakes
-
-
-class Answering:
-    """Listens on loopback and answers one connection from a thread."""
-
-    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/ws/agent"
-        self._serve = serve
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        connection, _ = self._listener.accept()
-        with connection:
-            self._serve(connection)
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
-
-    def close(self) -> None:
-        self._thread.join(20)
-        self._listener.close()
-
-
-def read_head(connection: socket.socket) -> bytes:
-    head = b""
-    while b"\r\n\r\n" not in head:
-        head += connection.recv(4096)
-    return head
-
-
-def environ_of(head: bytes) -> dict[str, str]:
-    first, *lines = head.decode().split("\r\n")
-    method, path, protocol = first.split(" ")
-    environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "SERVER_PROTOCOL": protocol}
-    for line in lines:
-        if line:
-            name, value = line.split(": ", 1)
-            environ["HTTP_" + name.upper().replace("-", "_")] = value
-    return environ
-
-
-def test_both_handshakes_fit_and_keep_what_comes_behind() -> None:
-    seen: list[bytes] = []
-
-    def serve(connection: socket.socket) -> None:
-        seen.append(read_head(connection))
-        answer, accepted = server_accept(environ_of(seen[0]))
-        assert accepted
-        # Byte by byte, as a slow proxy would.
-        for byte in answer + frame(1, b"hi", mask=False):
-            connection.send(bytes([byte]))
-        connection.recv(1)
-
-    server = Answering(serve)
-    with server.connect() as connection:
-        rest = client_handshake(connection, server.url, {"Authorization": "Bearer ffx_1"}, DEFAULT_LIMITS)
-        while len(rest) < 4:
-            rest += connection.recv(4)
-    server.close()
-    assert rest == frame(1, b"hi", mask=False)
-    assert b"Authorization: Bearer ffx_1\r\n" in seen[0]
-    assert b"Extensions" not in seen[0]
-
-
-@pytest.mark.parametrize(
-    ("answer", "status"),
-    [
-        (b"HTTP/1.1 403 Forbidden\r\n\r\n", 403),
-        (b"HTTP/1.1 301 Moved Permanently\r\nLocation: /x\r\n\r\n", 301),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200),
-        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 101),
-        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", 0),
-        (b"HTTP/1.1 101 \r\nA: " + b"x" * 20_000, 0),
-        (b"HTTP/1.1 2", 0),
-    ],
-)
-def test_other_answers_are_an_upgrade_refused(answer: bytes, status: int) -> None:
-    def serve(connection: socket.socket) -> None:
-        read_head(connection)
-        connection.sendall(answer)
-        connection.shutdown(socket.SHUT_WR)
-
-    server = Answering(serve)
-    with server.connect() as connection, pytest.raises(UpgradeRefusedError) as caught:
-        client_handshake(connection, server.url, {}, DEFAULT_LIMITS)
-    server.close()
-    assert caught.value.status == status
-    assert caught.value.retryable
-
-
-def test_401_is_about_the_token() -> None:
-    def serve(connection: socket.socket) -> None:
-        read_head(connection)
-        connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
-
-    server = Answering(serve)
-    with server.connect() as connection, pytest.raises(AuthError):
-        client_handshake(connection, server.url, {}, DEFAULT_LIMITS)
-    server.close()
-
-
-def test_silence_and_a_closed_door_are_unavailable() -> None:
-    stop = threading.Event()
-
-    def hang(connection: socket.socket) -> None:
-        read_head(connection)
-        stop.wait(10)
-
-    server = Answering(hang)
-    with server.connect() as connection, pytest.raises(UnavailableError):
-        client_handshake(connection, server.url, {}, replace(DEFAULT_LIMITS, handshake_timeout=0.05))
-    stop.set()
-    server.close()
-    server = Answering(lambda connection: None)
-    with server.connect() as connection, pytest.raises(UnavailableError):
-        client_handshake(connection, server.url, {}, DEFAULT_LIMITS)
-    server.close()
-
-
-GOOD = {
-    "REQUEST_METHOD": "GET",
-    "PATH_INFO": "/ws/agent",
-    "SERVER_PROTOCOL": "HTTP/1.1",
-    "HTTP_UPGRADE": "websocket",
-    "HTTP_CONNECTION": "keep-alive, Upgrade",
-    "HTTP_SEC_WEBSOCKET_KEY": base64.b64encode(bytes(16)).decode(),
-    "HTTP_SEC_WEBSOCKET_VERSION": "13",
-    "HTTP_SEC_WEBSOCKET_EXTENSIONS": "permessage-deflate; client_max_window_bits",
-}
-
-
-def test_server_accept_takes_no_extension() -> None:
-    answer, accepted = server_accept(GOOD)
-    assert accepted
-    assert answer.startswith(b"HTTP/1.1 101 ")
-    assert b"xtensions" not in answer
-
-
-@pytest.mark.parametrize(
-    ("change", "status"),
-    [
-        ({"REQUEST_METHOD": "POST"}, 405),
-        ({"SERVER_PROTOCOL": "HTTP/1.0"}, 505),
-        ({"HTTP_UPGRADE": "h2c"}, 426),
-        ({"HTTP_UPGRADE": ""}, 426),
-        ({"HTTP_CONNECTION": "close"}, 426),
-        ({"HTTP_SEC_WEBSOCKET_KEY": ""}, 400),
-        ({"HTTP_SEC_WEBSOCKET_KEY": "AAAA"}, 400),
-        ({"HTTP_SEC_WEBSOCKET_KEY": "%%%"}, 400),
-        ({"HTTP_SEC_WEBSOCKET_VERSION": "8"}, 400),
-        ({"HTTP_SEC_WEBSOCKET_VERSION": ""}, 400),
-    ],
-)
-def test_server_accept_refuses(change: dict[str, str], status: int) -> None:
-    answer, accepted = server_accept({**GOOD, **change})
-    assert not accepted
-    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 
 # Independent peers

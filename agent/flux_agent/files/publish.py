@@ -6,6 +6,7 @@ the part, rename, sync of the directory. All functions raise TransferError.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection
 from pathlib import PurePath
@@ -20,6 +21,7 @@ from flux_agent.files.system import own_user
 PERMISSIONS: Final = 0o777
 """Setuid, setgid and sticky bits are never carried over."""
 _PRIVATE: Final = 0o600
+_NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV})
 _FREE_NAMES_MAX: Final = 10_000
 
 
@@ -57,8 +59,11 @@ def _take_over(directory: Directory, name: str, modes: Collection[int]) -> File 
         except PermissionError:
             # Not writable to its owner: the commit had set its mode. The handle that may read can set it back.
             continue
-        except OSError:
-            return None
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                return None
+            # Out of descriptors, a bad disk: no reason to give up what is there.
+            raise
         try:
             status = file.status()
             if not _is_own(status) or (status.mode != _PRIVATE and status.mode not in modes):

@@ -11,11 +11,14 @@ from fileflux.protocol.frames import encode_piece
 from fileflux.protocol.limits import KIB, Limits
 from fileflux.protocol.link import Link
 from flux_agent.transfer.effects import Effect
-from flux_agent.transfer.source import Outgoing, SourceMachine
+from flux_agent.transfer.ready import Outgoing
+from flux_agent.transfer.source import SourceMachine
 
 QUEUED_PIECES: Final = 4
 """Pieces in the link's queue: the next ones are made while these go out."""
 MEASURE_S: Final = 0.1
+MEASURE_PIECES: Final = 8
+"""Measured over so much at least: the first pieces only fill the system's own buffer."""
 SMALL_FRAME: Final = 64 * KIB
 """Whole frames up to this size share a message: copying them costs less than a message each."""
 
@@ -25,25 +28,27 @@ class Apply(Protocol):
 
 
 class PieceSize:
-    """The size of pieces: about ``piece_seconds`` of what the link was seen to carry."""
+    """The size of pieces: about ``piece_seconds`` of what the link was seen to carry while it had something to carry."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.size = min(limits.piece_max, 4 * limits.piece_min)
-        self._since = 0.0
+        self._last = 0.0
+        self._busy = 0.0
         self._sent = 0
 
     def begun(self, now: float) -> None:
-        """The queue was empty: time without anything to send does not count."""
-        self._since, self._sent = now, 0
+        """The queue was empty: the time until now does not count."""
+        self._last = now
 
     def sent(self, length: int, now: float) -> None:
+        self._busy += now - self._last
+        self._last = now
         self._sent += length
-        elapsed = now - self._since
-        if elapsed >= MEASURE_S:
-            wanted = int(self._sent / elapsed * self._limits.piece_seconds)
+        if self._busy >= MEASURE_S or self._sent >= MEASURE_PIECES * self.size:
+            wanted = int(self._sent / max(self._busy, 1e-6) * self._limits.piece_seconds)
             self.size = max(self._limits.piece_min, min(self._limits.piece_max, wanted))
-            self._since, self._sent = now, 0
+            self._busy, self._sent = 0.0, 0
 
 
 class FrameSender:

@@ -70,10 +70,14 @@ class Commit:
                 return self._conflict != "overwrite"
         return True
 
-    def prepare(self, part: File) -> bool:
+    def prepare(self, part: File, part_name: str) -> bool:
         """Check the part and the final name, set metadata. True if the rename may replace a file. Sync the part after this."""
         place = self._place
         status = part.status()
+        named = self._directory.status_of(part_name)
+        if named is None or named.identity != status.identity:
+            # The rename goes by the name, so that has to be what was written to.
+            raise TransferError(f"the part of {shown(place.path)} was removed or replaced", code="stale_have")
         if status.size != self._size or status.links != 1:
             raise TransferError(f"the part of {shown(place.path)} is not what was written", code="stale_have")
         existing = self._directory.status_of(place.name)

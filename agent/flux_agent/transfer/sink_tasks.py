@@ -112,7 +112,7 @@ class SinkTasks:
                 directory.sync()
                 return commit.value(delivered=True)
             sink = self._sink(args["wire"], handle, place)
-            replace = commit.prepare(sink.part)
+            replace = commit.prepare(sink.part, handle.part)
             try:
                 sink.part.sync()
             except OSError:

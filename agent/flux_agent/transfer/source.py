@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from fileflux.errors import FluxError
@@ -22,28 +21,9 @@ from flux_agent.transfer.effects import DropUnsent, Effect, FramesReady, NeedSlo
 from flux_agent.transfer.hashes import WholeHash
 from flux_agent.transfer.machine import Machine, out_of_place
 from flux_agent.transfer.plan import ChunkPlan
+from flux_agent.transfer.ready import Frame, Outgoing
 from flux_agent.transfer.regions import Slot
 from flux_agent.transfer.source_state import Event, State, step
-
-
-@dataclass(slots=True)
-class Frame:
-    """A chunk's frame in its slot, ``sent`` bytes of which were taken."""
-
-    index: int
-    slot: Slot
-    size: int
-    sent: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """Bytes to send now. ``data`` is valid until the machine's next call; copy it, then call ``taken``."""
-
-    index: int
-    offset: int
-    data: memoryview
-    whole: bool
 
 
 class SourceMachine(Machine):

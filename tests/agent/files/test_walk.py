@@ -5,13 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from fileflux.errors import FluxError
-from fileflux.jobs.filters import compile_rules
 from flux_agent.files import walk
 from flux_agent.files.posix import PosixDirectory
 from flux_agent.files.roots import Roots
 from flux_agent.files.walk import Found, Listing, Trouble
+
+from fileflux.errors import FluxError
+from fileflux.jobs.filters import compile_rules
 
 
 @pytest.fixture
@@ -153,7 +153,13 @@ def test_rules(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "code"),
-    [("missing", "not_found"), ("link", "refused_path"), ("fifo", "not_regular"), ("no*/../x", "refused_path"), ("gone/*", "not_found")],
+    [
+        ("missing", "not_found"),
+        ("link", "refused_path"),
+        ("fifo", "not_regular"),
+        ("no*/../x", "refused_path"),
+        ("gone/*", "not_found"),
+    ],
 )
 def test_what_cannot_be_listed_at_all(root: Path, path: str, code: str) -> None:
     make(root, "a")
@@ -239,7 +245,9 @@ def test_descriptors_do_not_grow_with_depth(root: Path) -> None:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
 def test_a_mount_of_itself_is_listed_once(root: Path) -> None:
     make(root, "a/loop/", "a/file")
-    if subprocess.run(["mount", "--bind", str(root), str(root / "a" / "loop")], check=False, capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "--bind", str(root), str(root / "a" / "loop")], check=False, capture_output=True
+    ).returncode:
         pytest.skip("this system does not let root mount")
     try:
         entries, errors = pages(listing(root))
