@@ -7,6 +7,7 @@ other's half-done work. What one mailbox hop a piece would cost is measured by `
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,7 +61,9 @@ class Relay(Actor[a.RelayMessage]):
         self._last_wire_id = 0
         self._budget = Budget(limits)
         self._buffers: dict[int, DestinationBuffer] = {}
-        self._waiting: dict[int, list[tuple[Attempt, int]]] = {}
+        self._waiting: dict[int, deque[Attempt]] = {}
+        # Streams that may send nothing and wait for others to free the budget.
+        self._hungry: set[int] = set()
 
     def on_start(self) -> None:
         self._check.bind(self.ref)
@@ -157,14 +160,17 @@ class Relay(Actor[a.RelayMessage]):
         link = attempt.destination.link
         if link is None:
             stream.sent_on(length)
+            self._budget.update(stream)
             return
         attempt.last_drain = attempt.last_drain or self._clock.monotonic()
 
         def sent() -> None:
             stream.sent_on(length)
+            self._budget.update(stream)
             attempt.last_drain = 0.0 if stream.drained == stream.received else self._clock.monotonic()
             if self._attempts.get(attempt.wire_id) is attempt:
                 self._grant(attempt)
+            self._feed_hungry()
 
         link.send_binary(data, tag=attempt.wire_id, on_sent=sent)
 
@@ -280,11 +286,8 @@ class Relay(Actor[a.RelayMessage]):
         self._after_ack(attempt, stream)
 
     def _after_ack(self, attempt: Attempt, stream: Stream) -> None:
+        self._counted(attempt, stream)
         self._grant(attempt)
-        buffer = self._buffers.get(attempt.destination.agent_id)
-        for other in tuple(buffer.streams) if buffer else ():
-            if other is not stream and other.wire_id in self._attempts:
-                self._grant(self._attempts[other.wire_id])
         self._admit_waiting(attempt.destination.agent_id)
         now = self._clock.monotonic()
         if stream.done and not stream.complete_reported:
@@ -298,7 +301,9 @@ class Relay(Actor[a.RelayMessage]):
         attempt = self._attempt_of(port, item.transfer_id, "destination")
         if attempt is None:
             return
-        times = self._stream_of(attempt).refuse(item.index)
+        stream = self._stream_of(attempt)
+        times = stream.refuse(item.index)
+        self._counted(attempt, stream)
         self._request_again(attempt, item.index, times, item.reason)
         self._grant(attempt)
 
@@ -358,7 +363,7 @@ class Relay(Actor[a.RelayMessage]):
         buffer = self._buffers.setdefault(agent_id, DestinationBuffer(size))
         stream = self._stream_of(attempt)
         if not buffer.admit(stream):
-            self._waiting.setdefault(agent_id, []).append((attempt, 0))
+            self._waiting.setdefault(agent_id, deque()).append(attempt)
             return
         self._start(attempt, stream)
 
@@ -366,6 +371,9 @@ class Relay(Actor[a.RelayMessage]):
         self._budget.add(stream)
         stream.started = True
         stream.up_to = self._next(attempt, stream) or 0
+        if not stream.up_to:
+            self._hungry.add(attempt.wire_id)
+        self._counted(attempt, stream)
         item = m.TransferResumeItem(attempt.wire_id, have_count=stream.have_seen, up_to=stream.up_to)
         attempt.source.post(a.PostItem(m.TransferResume, item))
         self._tell_run(attempt, a.RouteStarted(attempt.token, attempt.wire_id))
@@ -373,14 +381,14 @@ class Relay(Actor[a.RelayMessage]):
     def _admit_waiting(self, agent_id: int) -> None:
         queue = self._waiting.get(agent_id)
         buffer = self._buffers.get(agent_id)
-        while queue and buffer:
-            attempt = queue[0][0]
+        while queue and buffer is not None:
+            attempt = queue[0]
             if self._attempts.get(attempt.wire_id) is not attempt or attempt.stream is None:
-                queue.pop(0)
+                queue.popleft()
                 continue
             if not buffer.admit(attempt.stream):
                 return
-            queue.pop(0)
+            queue.popleft()
             self._start(attempt, attempt.stream)
         self._waiting.pop(agent_id, None)
 
@@ -396,10 +404,30 @@ class Relay(Actor[a.RelayMessage]):
             return
         up_to = self._next(attempt, stream)
         if up_to is None:
+            starving = stream.up_to == stream.received == stream.acked_bytes and not stream.all_on_the_way
+            if starving:
+                self._hungry.add(attempt.wire_id)
             return
+        self._hungry.discard(attempt.wire_id)
         stream.up_to = up_to
+        self._counted(attempt, stream)
         acked, attempt.fresh_acks = tuple(_merge(attempt.fresh_acks)), []
         attempt.source.post(a.PostItem(m.Window, m.WindowItem(attempt.wire_id, up_to, acked)))
+
+    def _feed_hungry(self) -> None:
+        for wire_id in tuple(self._hungry):
+            attempt = self._attempts.get(wire_id)
+            if attempt is None:
+                self._hungry.discard(wire_id)
+            else:
+                self._grant(attempt)
+
+    def _counted(self, attempt: Attempt, stream: Stream) -> None:
+        """The stream's counts have changed: so have the totals."""
+        self._budget.update(stream)
+        buffer = self._buffers.get(attempt.destination.agent_id)
+        if buffer is not None:
+            buffer.update(stream)
 
     def _relink(self, wire_id: int) -> None:
         attempt = self._attempts.get(wire_id)
@@ -411,8 +439,10 @@ class Relay(Actor[a.RelayMessage]):
                 port.link.drop(wire_id)
         self._check.forget(wire_id)
         received = stream.relink()
+        self._counted(attempt, stream)
         up_to = self._next(attempt, stream)
         stream.up_to = max(stream.up_to, up_to or 0)
+        self._counted(attempt, stream)
         acked = stream.acked.to_tuple(8192)
         item = m.TransferResumeItem(wire_id, acked=acked, received=received, up_to=stream.up_to)
         attempt.destination.post(a.PostItem(m.TransferResume, item))
@@ -432,11 +462,9 @@ class Relay(Actor[a.RelayMessage]):
         if buffer is not None:
             buffer.remove(wire_id)
             self._admit_waiting(agent_id)
-            for stream in tuple(buffer.streams):
-                if stream.wire_id in self._attempts:
-                    self._grant(self._attempts[stream.wire_id])
-            if not tuple(buffer.streams) and agent_id not in self._waiting:
+            if not buffer and agent_id not in self._waiting:
                 del self._buffers[agent_id]
+        self._feed_hungry()
 
     def _find_slow(self) -> None:
         now = self._clock.monotonic()

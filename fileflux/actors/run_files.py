@@ -30,7 +30,7 @@ from fileflux.storage.transfers import TransferRow
 
 HELD_MAX = 1000
 """Transfers in memory at once: live ones and those that wait for a retry."""
-SMALL_PER_LARGE = 4
+SMALL_PER_LARGE = 16
 """Files of one chunk that move in the place of one larger file: they wait for round trips, not for bytes."""
 SAVE_INTERVAL = 2.0
 """Seconds between two writes of a live transfer's progress, which are for display only."""

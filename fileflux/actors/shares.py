@@ -2,11 +2,11 @@
 
 Two rules make a stall impossible. A stream is admitted only when its largest frame fits into what the destination's buffer has not
 promised to others, so every admitted stream can always finish a frame. The hub's own budget needs no such reserve: pieces drain one by one.
+
+Both keep running totals, since they are asked for every piece of every stream: whoever changes a stream's counts calls ``update``.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 from fileflux.actors.stream import Stream
 from fileflux.protocol.limits import Limits
@@ -17,33 +17,39 @@ class DestinationBuffer:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._streams: dict[int, Stream] = {}
+        self._promised: dict[int, int] = {}
+        self._total = 0
 
-    @property
-    def streams(self) -> Iterable[Stream]:
-        return self._streams.values()
+    def __len__(self) -> int:
+        return len(self._promised)
 
     def admit(self, stream: Stream) -> bool:
         """Take the stream in if its largest frame can be promised; a single stream is always admitted."""
-        if self._streams and self._promised() + stream.frame_max > self.size:
+        if self._promised and self._total + stream.frame_max > self.size:
             return False
-        self._streams[stream.wire_id] = stream
+        self._promised[stream.wire_id] = 0
+        self.update(stream)
         return True
 
-    def remove(self, wire_id: int) -> bool:
-        return self._streams.pop(wire_id, None) is not None
+    def update(self, stream: Stream) -> None:
+        """The stream's counts have changed."""
+        before = self._promised.get(stream.wire_id)
+        if before is not None:
+            now = max(stream.frame_max, stream.outstanding)
+            self._promised[stream.wire_id] = now
+            self._total += now - before
+
+    def remove(self, wire_id: int) -> None:
+        self._total -= self._promised.pop(wire_id, 0)
 
     def limit(self, stream: Stream, window_max: int, *, crowded: bool) -> int:
         """Bytes that ``stream`` may have outstanding now. ``crowded``: others wait for admission, so nobody gets more than a frame."""
         minimum = stream.frame_max
         if crowded:
             return minimum
-        target = max(minimum, min(window_max, self.size // len(self._streams)))
-        others = self._promised() - max(minimum, stream.outstanding)
+        target = max(minimum, min(window_max, self.size // max(1, len(self._promised))))
+        others = self._total - self._promised.get(stream.wire_id, 0)
         return max(minimum, min(target, self.size - others))
-
-    def _promised(self) -> int:
-        return sum(max(stream.frame_max, stream.outstanding) for stream in self._streams.values())
 
 
 class Budget:
@@ -51,33 +57,38 @@ class Budget:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._streams: dict[int, Stream] = {}
+        self._held: dict[int, int] = {}
         self._slow: set[int] = set()
+        self.reserved = 0
+        """Bytes granted to sources that are not yet in a destination's socket."""
 
     def add(self, stream: Stream) -> None:
-        self._streams[stream.wire_id] = stream
+        self._held[stream.wire_id] = 0
+        self.update(stream)
+
+    def update(self, stream: Stream) -> None:
+        """The stream's counts have changed."""
+        before = self._held.get(stream.wire_id)
+        if before is not None:
+            self._held[stream.wire_id] = stream.reserved
+            self.reserved += stream.reserved - before
 
     def remove(self, wire_id: int) -> None:
-        self._streams.pop(wire_id, None)
+        self.reserved -= self._held.pop(wire_id, 0)
         self._slow.discard(wire_id)
-
-    @property
-    def reserved(self) -> int:
-        """Bytes granted to sources that are not yet in a destination's socket."""
-        return sum(stream.reserved for stream in self._streams.values())
 
     def set_slow(self, wire_ids: set[int]) -> None:
         """Streams whose destination has not drained for ``slow_destination_after``: together they get half of the budget."""
-        self._slow = wire_ids & self._streams.keys()
+        self._slow = wire_ids & self._held.keys()
 
     def share(self, stream: Stream) -> int:
         """Bytes that ``stream`` may have in the hub now."""
         limits = self._limits
-        part = limits.relay_budget // max(1, len(self._streams))
+        part = limits.relay_budget // max(1, len(self._held))
         if stream.wire_id in self._slow:
             part = min(part, limits.relay_budget // 2 // len(self._slow))
         part = max(limits.piece_min, min(part, limits.relay_share_max))
-        free = limits.relay_budget - (self.reserved - stream.reserved)
+        free = limits.relay_budget - (self.reserved - self._held.get(stream.wire_id, 0))
         return max(0, min(part, free))
 
 
@@ -88,7 +99,7 @@ def next_grant(stream: Stream, outstanding_max: int, share: int) -> int | None:
     """
     up_to = min(stream.acked_bytes + outstanding_max, stream.drained + share)
     step = up_to - stream.up_to
-    if step <= 0:
+    if step <= 0 or stream.all_on_the_way:
         return None
     idle = stream.up_to == stream.received
     if step * 4 < min(outstanding_max, share) and not idle:

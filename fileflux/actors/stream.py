@@ -69,6 +69,11 @@ class Stream:
     def done(self) -> bool:
         return self.acked.count == self.total
 
+    @property
+    def all_on_the_way(self) -> bool:
+        """Every chunk has come in or is acknowledged: the source has nothing left to send."""
+        return self.acked.count + len(self.frames) >= self.total
+
     def chunk_bytes(self, index: int) -> int:
         """Uncompressed length of a chunk."""
         return max(0, min(self.chunk_size, self.size - index * self.chunk_size))

@@ -97,7 +97,7 @@ class Limits:
     progress_interval: float = 1.0
     database_retry: float = 0.5
     database_statement_timeout: float = 30.0
-    small_messages_flush: float = 0.002
+    small_messages_flush: float = 0.005
     """How long items of control messages are gathered before they leave together."""
     login_attempts: int = 10
     login_window: float = 300.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fileflux.errors import FluxError, TransferError
@@ -13,7 +13,7 @@ from flux_agent.files import publish
 from flux_agent.files.faults import naming
 from flux_agent.files.guard import part_name
 from flux_agent.files.roots import Place, Roots
-from flux_agent.files.walk import Listing
+from flux_agent.files.walk import Found, Listing, Trouble
 
 LISTINGS_MAX: Final = 64
 """Listings in progress in one worker, each with one open directory; what was asked for longest ago is given up."""
@@ -55,8 +55,8 @@ class TreeTasks:
             "last": page.last,
             "base": listing.base.path,
             "path_type": listing.path_type,
-            "entries": [asdict(entry) for entry in page.entries],
-            "errors": [asdict(error) for error in page.errors],
+            "entries": [_plain(entry) for entry in page.entries],
+            "errors": [_plain(error) for error in page.errors],
         }
         self._remember(request_id, _Open(listing, number, value))
         return value
@@ -140,3 +140,8 @@ def _unlistable(args: dict[str, Any], error: FluxError) -> dict[str, Any]:
         "entries": [],
         "errors": [{"path": "", "code": error.code, "message": error.message}],
     }
+
+
+def _plain(item: Found | Trouble) -> dict[str, Any]:
+    # dataclasses.asdict copies every value, which is most of the time of a page.
+    return {name: getattr(item, name) for name in item.__slots__}
