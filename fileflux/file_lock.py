@@ -10,6 +10,7 @@ if sys.platform == "win32":
 
     def take(descriptor: int) -> bool:
         """The hub does not run on Windows."""
+        del descriptor
         raise ConfigError("the hub runs on Linux and macOS; on Windows run an agent only")
 
 else:

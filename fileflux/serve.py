@@ -147,6 +147,7 @@ class _Hub:
 
     def load(self) -> Any:
         """Connect, migrate, start the actors, make the application."""
+        from fileflux.actors.kernel.memory import keep_freed_memory
         from fileflux.actors.tree import start_tree
         from fileflux.clock import SystemClock
         from fileflux.first_run import ensure_admin
@@ -161,6 +162,7 @@ class _Hub:
         from fileflux.workers.slots import Arena
 
         settings, clock = self._settings, SystemClock()
+        keep_freed_memory()
         configure()
         pool.green()
         database = self._database = pool.Database(self._database_url, settings.limits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import signal
 from collections.abc import Callable
 from typing import Final
@@ -10,9 +9,9 @@ from typing import Final
 import structlog
 
 from fileflux.actors.kernel import runtime
+from fileflux.actors.kernel.memory import keep_freed_memory
 from fileflux.actors.kernel.pump import Pump
 from fileflux.clock import SystemClock
-from fileflux.protocol.limits import MIB
 from fileflux.protocol.session import Session, Side
 from fileflux.workers.pool import WorkerPool
 from fileflux.workers.slots import Arena, Slot
@@ -29,10 +28,6 @@ from flux_agent.version import agent_version
 log = structlog.get_logger(__name__)
 
 TASKS: Final = "flux_agent.transfer.tasks:agent_tasks"
-M_TRIM_THRESHOLD: Final = -1
-M_MMAP_THRESHOLD: Final = -3
-KEEP_BYTES: Final = 64 * MIB
-"""malloc keeps this much instead of giving each freed message back to the system: fresh pages halve the throughput."""
 
 
 class Agent:
@@ -101,16 +96,6 @@ def run(config: AgentConfig) -> None:
     if not config.read and not config.write:
         log.warning("no_roots", help="this agent may touch no directory: add --read DIR and --write DIR")
     agent.wait()
-
-
-def keep_freed_memory() -> None:
-    """Raise malloc's thresholds where the C library has them; elsewhere nothing happens."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, TypeError, AttributeError):
-        return
-    mallopt(M_MMAP_THRESHOLD, KEEP_BYTES // 2)
-    mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
 
 
 def _failed(error: Exception) -> None:

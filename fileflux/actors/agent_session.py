@@ -18,7 +18,7 @@ from fileflux.actors.kernel.ref import ActorRef, Reply
 from fileflux.bus.bus import Bus
 from fileflux.bus.events import FrameRefused
 from fileflux.clock import Clock
-from fileflux.errors import OverloadedError, RemoteProtocolError, UnavailableError
+from fileflux.errors import LocalProtocolError, OverloadedError, RemoteProtocolError, UnavailableError
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import MAX_ITEMS, Limits
 from fileflux.protocol.link import Buffer, Link
@@ -359,7 +359,17 @@ class AgentSession(Actor[a.SessionMessage]):
     def _flush(self) -> None:
         gathered, self._items = self._items, {}
         for kind, items in gathered.items():
-            self._say(kind(items=tuple(items)))  # type: ignore[call-arg]  # only messages with items are gathered
+            self._say_items(kind, tuple(items))
+
+    def _say_items(self, kind: type[m.Message], items: tuple[Any, ...]) -> None:
+        try:
+            self._say(kind(items=items))  # type: ignore[call-arg]  # only messages with items are gathered
+        except LocalProtocolError:
+            # Long paths make it larger than a message may be.
+            if len(items) == 1:
+                raise
+            self._say_items(kind, items[: len(items) // 2])
+            self._say_items(kind, items[len(items) // 2 :])
 
     def _post(self, message: a.Post) -> None:
         request_id = getattr(message.message, "request_id", None)

@@ -36,6 +36,8 @@ from fileflux.storage.transfers import RunSums, TransferUpdate
 log = structlog.get_logger("fileflux.run")
 
 FETCH_ROWS = 500
+FETCH_DIRECTORIES = 200
+"""Directories in one request: with the longest paths still below the size of a message."""
 QUEUE_LOW = 250
 """Fewer rows than this in the queue: fetch more, list more."""
 
@@ -241,7 +243,7 @@ class Run(Actor[a.RunMessage]):
             self._save_run()
         if self._directories_due and self._directory_request == 0:
             self._directory_request = next(self._deps.ids)
-            self._deps.persistence.tell(a.FetchDirectories(self._row.id, FETCH_ROWS, self.ref))
+            self._deps.persistence.tell(a.FetchDirectories(self._row.id, FETCH_DIRECTORIES, self.ref))
 
     def _both_known(self) -> bool:
         return {self._spec.source_agent_id, self._spec.destination_agent_id} <= self._known

@@ -1,0 +1,390 @@
+"""The write path as the kernel sees it, and what follows when any step of it fails or is the last one.
+
+The destination has one worker, so that its system calls have one order and "the second fsync" means the same in every run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.integration.conftest import Site, write_numbered
+from tests.integration.harness import Agent, Hub, wait_for
+from tests.integration.strace import Call, Strace, require, websocket_messages, worker_requests
+from tests.integration.watch import FinalNames
+
+CHUNK = 256 * 1024
+CHUNKS = 6
+SYNCS = ("fsync", "fdatasync")
+RENAMES = ("rename", "renameat", "renameat2")
+CHANGES = ("pwrite64", "pwritev", "write", "ftruncate", "fallocate", "copy_file_range", "fchmod", "utimensat")
+NAMES = (*RENAMES, "open", "openat", "creat", "mkdir", "mkdirat", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat")
+WRITE_PATH = (*SYNCS, *CHANGES, *NAMES)
+RETRY = {"attempts": 2, "delay": 0.1, "factor": 1.0}
+
+
+class OneWorkerSite(Site):
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.hub = Hub(folder).start()
+        self.source = Agent(self.hub, "source", folder, workers=1).start()
+        # A sync after each chunk instead of after many.
+        syncing = {"FLUX_AGENT_LIMITS_SYNC_GROUP_BYTES": "1"}
+        self.destination = Agent(self.hub, "destination", folder, env=syncing, workers=1).start()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneWorkerSite]:
+    require()
+    site = OneWorkerSite(tmp_path_factory.mktemp("syscalls"))
+    try:
+        yield site
+    finally:
+        site.stop()
+
+
+class Move:
+    """One file of six chunks on its way into a watched folder of its own."""
+
+    def __init__(self, site: Site, log: Path) -> None:
+        self.site = site
+        self.log = log / "strace.log"
+        self.source = site.source.read / f"file-{os.urandom(4).hex()}.bin"
+        write_numbered(self.source, CHUNKS * CHUNK)
+        self.digest = sha256(self.source)
+        self.folder = site.destination.write / self.source.stem
+        self.folder.mkdir()
+        self.final = self.folder / self.source.name
+        self.names = FinalNames(self.folder, {self.final.name: self.digest})
+
+    def start(self, **fields: Any) -> int:
+        fields = {"compression": "none", "chunk_size": CHUNK, "retry": RETRY, **fields}
+        site = self.site
+        return site.hub.run(site.hub.job(site.source.id, self.source, site.destination.id, f"{self.folder}/", **fields))
+
+    def run(self, *inject: str, **fields: Any) -> tuple[dict[str, Any], Strace]:
+        """Move it while the worker's calls fail as told; the ended run, and the record."""
+        with self.names, Strace(self.log, [worker(self.site.destination)], WRITE_PATH, inject) as trace:
+            run = self.site.hub.wait_ended(self.start(**fields), 30)
+        assert trace.struck, "the fault was never met"
+        return run, trace
+
+    def check_delivered(self, run: dict[str, Any]) -> None:
+        (transfer,) = self.site.hub.transfers(run["id"])
+        assert run["status"] == "succeeded", (run, transfer)
+        assert transfer["status"] == "completed", transfer
+        assert transfer["file_hash"] == self.digest
+        assert dict(self.names.appeared) == {self.final.name: 1}, "the final name appears once"
+        assert not self.names.torn
+        assert os.listdir(self.folder) == [self.final.name], "no part is left"
+        assert sha256(self.final) == self.digest
+
+
+@pytest.fixture
+def move(site: Site, tmp_path: Path) -> Move:
+    return Move(site, tmp_path)
+
+
+def worker(agent: Agent) -> int:
+    """The PID of the agent's only worker."""
+
+    def one() -> int | None:
+        pids = agent.worker_pids()
+        return pids[0] if len(pids) == 1 else None
+
+    return int(wait_for("the worker", one, 10))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def below(path: str, root: Path) -> bool:
+    return path == str(root) or path.startswith(f"{root}/")
+
+
+# The order of the write path
+
+
+@pytest.mark.parametrize("conflict", ["overwrite", "fail"])
+def test_the_order_of_the_write_path(site: Site, tmp_path: Path, conflict: str) -> None:
+    """Acks leave the agent's main process and syncs are a worker's, so one strace records both.
+
+    It stops each process at each call and writes one record, in which what causes a thing stands before it: a sync that returned before
+    the worker's answer, before the ack. The ack is read from what the main process sends to its hub, unmasked. Every sync is held up for
+    20 ms before it begins, so that an ack or a rename that does not wait for it comes out ahead of it.
+    """
+    tree = site.source.read / f"order-{conflict}"
+    sizes = {"empty": 0, "one": 1, "a/two": CHUNK + 1, "a/b/five": 5 * CHUNK, "a/c/full": CHUNK}
+    for name, size in sizes.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(os.urandom(size))
+    target = site.destination.write / f"order-{conflict}" / "made" / "for it"
+    main = site.destination.running.pid
+    fields = {"compression": "none", "chunk_size": CHUNK, "conflict": conflict}
+    with Strace(
+        tmp_path / "strace.log",
+        [main, worker(site.destination)],
+        ("sendto", *WRITE_PATH),
+        [f"{','.join(SYNCS)}:delay_enter=20000"],
+        text=2**22,
+    ) as trace:
+        run = site.hub.wait_ended(site.hub.run(site.hub.job(site.source.id, tree, site.destination.id, target, **fields)))
+    assert run["status"] == "succeeded", run
+    calls = trace.calls()
+    chunks = {str(target / name): max(1, -(-size // CHUNK)) for name, size in sizes.items()}
+    assert check_acks(calls, main) == sum(chunks.values())
+    assert check_renames(calls) == set(chunks)
+    assert check_completions(calls, main) == set(chunks)
+    assert check_made_directories(calls) >= {str(path) for path in (target.parent.parent, target.parent, target, target / "a" / "b")}
+    check_inside(calls, site.destination.write)
+
+
+def check_acks(calls: list[Call], main: int) -> int:
+    """Every chunk that is acknowledged was written, then synced, then acknowledged. Returns how many there were."""
+    opened = {
+        request["args"]["wire"]: (request["args"], call)
+        for call, request in worker_requests(calls, main)
+        if request.get("task") == "sink_open"
+    }
+    acked = 0
+    for ack, message in websocket_messages(calls, main):
+        if message["type"] != "chunk_ack":
+            continue
+        for item in message["payload"]["items"]:
+            args, asked = opened[item["transfer_id"]]
+            part = f"/.{args['part']}.fluxpart"
+            for first, last in item["chunks"]:
+                for index in range(first, last + 1):
+                    start = index * CHUNK
+                    writes = [
+                        call
+                        for call in calls
+                        if call.name == "pwrite64" and call.path.endswith(part) and start <= call.numbers[-1] < start + CHUNK
+                    ]
+                    assert sum(call.result or 0 for call in writes) == min(CHUNK, args["size"] - start)
+                    written = max((call.end for call in writes), default=asked.end)
+                    assert any(
+                        call.name in SYNCS and call.path.endswith(part) and call.ok and written < call.begin and call.end < ack.begin
+                        for call in calls
+                    ), f"chunk {index} was acknowledged without a sync after its write"
+                    acked += 1
+    return acked
+
+
+def check_renames(calls: list[Call]) -> set[str]:
+    """Every rename takes a part whose last change was synced. Returns the final names."""
+    finals = set()
+    for rename in calls:
+        if rename.name not in RENAMES or not rename.ok:
+            continue
+        part, final = rename.paths
+        assert part.endswith(".fluxpart")
+        assert not final.endswith(".fluxpart")
+        changed = max(call.end for call in calls if call.name in CHANGES and call.path == part)
+        assert changed < rename.begin, "nothing touches the part afterwards"
+        assert any(
+            call.name == "fsync" and call.path == part and call.ok and changed < call.begin and call.end < rename.begin
+            for call in calls
+        ), f"{final} was not synced before it got its name"
+        assert directory_synced(calls, final, rename.end), f"the name {final} was not synced"
+        finals.add(final)
+    return finals
+
+
+def check_completions(calls: list[Call], main: int) -> set[str]:
+    """``transfer_complete`` leaves when the name is on the disk. Returns the final paths."""
+    finals = set()
+    for complete, message in websocket_messages(calls, main):
+        if message["type"] == "transfer_complete":
+            for item in message["payload"]["items"]:
+                (rename,) = (
+                    call for call in calls if call.name in RENAMES and call.ok and call.paths[1] == item["final_path"]
+                )
+                assert directory_synced(calls, item["final_path"], rename.end, complete.begin)
+                finals.add(item["final_path"])
+    return finals
+
+
+def directory_synced(calls: list[Call], name: str, after: int, before: int = 2**60) -> bool:
+    return any(
+        call.name == "fsync" and call.path == os.path.dirname(name) and call.ok and after < call.begin and call.end < before
+        for call in calls
+    )
+
+
+def check_made_directories(calls: list[Call]) -> set[str]:
+    """A directory's own name is on the disk before anything is made in it. Returns the directories that were made."""
+    made = {call.paths[0]: call for call in calls if call.name == "mkdirat" and call.ok}
+    for path, mkdir in made.items():
+        used = min(
+            (
+                call.begin
+                for call in calls
+                if call.name == "mkdirat" or (call.name == "openat" and "O_CREAT" in call.args)
+                if call.paths[0].startswith(f"{path}/")
+            ),
+            default=2**60,
+        )
+        assert directory_synced(calls, path, mkdir.end, used), f"the name {path} was not synced"
+    return set(made)
+
+
+def check_inside(calls: list[Call], root: Path) -> None:
+    """Nothing was made, changed, renamed or removed outside the root, nor was that tried."""
+    for call in calls:
+        if call.name in NAMES and (not call.name.startswith("open") or "O_RDONLY" not in call.args or "O_CREAT" in call.args):
+            assert all(below(path, root) for path in call.paths), call
+        if call.name in CHANGES and call.path.startswith("/"):
+            assert below(call.path, root), call
+
+
+def test_what_leads_outside_the_root_is_not_touched(site: Site, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (site.destination.write / "link").symlink_to(outside)
+    source = site.source.read / "inside.txt"
+    source.write_text("x")
+    main = site.destination.running.pid
+    with Strace(tmp_path / "strace.log", [main, worker(site.destination)], WRITE_PATH) as trace:
+        for target in ("link/", "link/new/", f"{outside}/", f"../{outside.name}/"):
+            job = site.hub.job(site.source.id, source, site.destination.id, target)
+            assert site.hub.wait_ended(site.hub.run(job))["status"] == "failed", target
+    assert not list(outside.iterdir())
+    assert any(call.name == "openat" for call in trace.calls()), "the worker was traced"
+    check_inside(trace.calls(), site.destination.write)
+
+
+# Killed at a call
+
+
+def points(quick: list[tuple[str, int]], slow: list[tuple[str, int]]) -> list[Any]:
+    marked = [pytest.param(*point, marks=pytest.mark.long) for point in slow]
+    return [*(pytest.param(*point) for point in quick), *marked]
+
+
+KILLS = points(
+    [("pwrite64", 1), ("pwrite64", 4), ("fdatasync", 1), ("fdatasync", 2), ("fsync", 1), ("fsync", 2), ("renameat", 1)],
+    [
+        *(("openat", number) for number in range(1, 7)),
+        *(("pwrite64", number) for number in (2, 3, 5, 6)),
+        ("fdatasync", 3),
+        ("fchmod", 1),
+        ("utimensat", 1),
+    ],
+)
+
+
+@pytest.mark.parametrize(("call", "number"), KILLS)
+def test_a_worker_killed_at_a_call(move: Move, call: str, number: int) -> None:
+    """It dies as it enters the call, which is then not made: fsync 1 is that of the part, fsync 2 that of the directory after the rename."""
+    run, trace = move.run(f"{call}:signal=SIGKILL:when={number}")
+    assert "killed by SIGKILL" in trace.text
+    move.check_delivered(run)
+    assert run["bytes_transferred"] < CHUNKS * CHUNK + 2**20
+
+
+@pytest.mark.parametrize(
+    ("call", "number"), points([("renameat2", 1)], [("fsync", 1), ("fsync", 2), ("fsync", 3), ("fdatasync", 1)])
+)
+@pytest.mark.parametrize("fields", [{"conflict": "fail"}, {"conflict": "rename", "verify": "reread"}], ids=["fail", "rename"])
+def test_a_worker_killed_where_the_name_must_be_new(move: Move, call: str, number: int, fields: dict[str, str]) -> None:
+    if (call, number) == ("fsync", 3) and fields["conflict"] == "fail":
+        pytest.skip("only a part that is read back is synced once more")
+    run, _ = move.run(f"{call}:signal=SIGKILL:when={number}", **fields)
+    move.check_delivered(run)
+
+
+@pytest.mark.parametrize(("call", "number"), points([("mkdirat", 2), ("fsync", 2)], [("mkdirat", 1), ("fsync", 1)]))
+def test_a_worker_killed_while_it_makes_parents(move: Move, call: str, number: int) -> None:
+    wanted = move.folder
+    move.folder = wanted / "new" / "deep"
+    pid = worker(move.site.destination)
+    with Strace(move.log, [pid], WRITE_PATH, [f"{call}:signal=SIGKILL:when={number}"]) as trace:
+        run = move.site.hub.wait_ended(move.start(), 30)
+    assert trace.struck
+    assert run["status"] == "succeeded", run
+    assert [path for path in wanted.rglob("*") if path.is_file()] == [move.folder / move.final.name]
+    assert sha256(move.folder / move.final.name) == move.digest
+
+
+# A call that fails
+
+FAILURES = points(
+    [("EIO", "fdatasync", 1), ("EIO", "fsync", 1), ("EIO", "fsync", 2), ("ENOSPC", "pwrite64", 3), ("ENOSPC", "fdatasync", 2)],
+    [
+        *((error, "pwrite64", number) for error in ("EIO", "ENOSPC", "EDQUOT") for number in (1, 6)),
+        *((error, call, 1) for error in ("EIO", "ENOSPC") for call in ("renameat", "fchmod", "utimensat", "openat")),
+        *((error, call, 2) for error in ("EIO", "ENOSPC") for call in ("openat", "fsync")),
+        *(("EIO", "openat", number) for number in range(3, 7)),
+        *(("ENOSPC", call, 1) for call in SYNCS),
+    ],
+)
+
+
+@pytest.mark.parametrize(("error", "call", "number"), FAILURES)
+def test_a_call_that_fails_once(move: Move, error: str, call: str, number: int) -> None:
+    """The transfer is tried again. What a failed sync of the part was for is written anew before the file gets its name."""
+    run, trace = move.run(f"{call}:error={error}:when={number}")
+    move.check_delivered(run)
+    (transfer,) = move.site.hub.transfers(run["id"])
+    assert transfer["retry_count"] == 1
+    calls = trace.calls()
+    assert len(check_renames(calls)) == 1
+    (failed,) = (made for made in calls if made.injected)
+    if call in SYNCS and failed.path.endswith(".fluxpart"):
+        after = [made for made in calls if made.name == "pwrite64" and made.begin > failed.end]
+        assert {made.numbers[-1] for made in after} == {index * CHUNK for index in range(CHUNKS)}
+        assert run["bytes_reused"] == 0, "nothing of the part is believed"
+
+
+PERSISTENT = points(
+    [("ENOSPC", "pwrite64", 2), ("EIO", "fdatasync", 1)],
+    [("EIO", "fsync", 1), ("EIO", "renameat", 1), ("ENOSPC", "fsync", 1), ("EIO", "pwrite64", 1), ("ENOSPC", "fdatasync", 2)],
+)
+
+
+@pytest.mark.parametrize(("error", "call", "number"), PERSISTENT)
+def test_a_call_that_fails_for_good(move: Move, error: str, call: str, number: int) -> None:
+    run, trace = move.run(f"{call}:error={error}:when={number}+")
+    (transfer,) = move.site.hub.transfers(run["id"])
+    assert run["status"] == "failed", run
+    assert (transfer["status"], transfer["code"]) == ("failed", {"ENOSPC": "no_space", "EIO": "io"}[error])
+    assert transfer["retry_count"] == RETRY["attempts"]
+    assert not move.names.appeared, "nothing got the final name"
+    wait_for("the part to be removed", lambda: not os.listdir(move.folder), 10)
+
+
+# The whole agent killed around the rename
+
+
+@pytest.mark.parametrize("conflict", ["overwrite", "fail", "skip"])
+@pytest.mark.parametrize("renamed", [False, True], ids=["before", "after"])
+def test_the_agent_killed_at_the_rename(move: Move, conflict: str, renamed: bool) -> None:
+    """The worker is held for a minute as it enters or leaves the rename; meanwhile its agent dies, and it with it."""
+    agent = move.site.destination
+    pid = worker(agent)
+    held = f"{','.join(RENAMES)}:{'delay_exit' if renamed else 'delay_enter'}=60000000"
+    with move.names:
+        with Strace(move.log, [pid], WRITE_PATH, [held]) as trace:
+            run_id = move.start(conflict=conflict)
+            wait_for("the rename", lambda: "renameat" in trace.text and (not renamed or move.final.exists()), 20)
+            agent.running.popen.send_signal(signal.SIGKILL)
+            agent.running.popen.wait()
+            wait_for("the worker's end", lambda: not psutil.pid_exists(pid), 10)
+        seen = move.final.stat() if renamed else None
+        assert move.final.exists() is renamed
+        agent.start(wait=False)
+        run = move.site.hub.wait_ended(run_id, 30)
+    move.check_delivered(run)
+    now = move.final.stat()
+    if seen is not None:
+        assert (now.st_ino, now.st_ctime_ns) == (seen.st_ino, seen.st_ctime_ns), "it was not written a second time"
+    assert run["bytes_transferred"] < CHUNKS * CHUNK + 2**20, "it was not sent a second time"
