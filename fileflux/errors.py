@@ -78,7 +78,9 @@ class RemoteProtocolError(ProtocolError):
 
     fault = Fault.REMOTE
 
-    def __init__(self, message: str, *, code: str = "bad_message", field: str | None = None, close: bool = False) -> None:
+    def __init__(
+        self, message: str, *, code: str = "bad_message", field: str | None = None, close: bool = False
+    ) -> None:
         super().__init__(message, code=code)
         self.field = field
         self.close = close
@@ -90,7 +92,9 @@ class TransferError(FluxError):
     fault = Fault.ENVIRONMENT
 
     def __init__(self, message: str, *, code: str, retryable: bool | None = None) -> None:
-        super().__init__(message, code=code, retryable=TRANSFER_CODES.get(code, False) if retryable is None else retryable)
+        super().__init__(
+            message, code=code, retryable=TRANSFER_CODES.get(code, False) if retryable is None else retryable
+        )
 
 
 class RefusedPathError(FluxError):

@@ -78,7 +78,9 @@ def lock_data_dir(data_dir: Path) -> int:
             return descriptor
         if time.monotonic() >= deadline:
             os.close(descriptor)
-            raise ConfigError(f"another hub uses the data folder {data_dir}: stop it, or choose another with --data-dir")
+            raise ConfigError(
+                f"another hub uses the data folder {data_dir}: stop it, or choose another with --data-dir"
+            )
         time.sleep(0.1)
 
 

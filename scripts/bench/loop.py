@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -37,8 +36,7 @@ def main() -> int:
         make_small(fresh(source / "data" / "small"), options.files)
         signal_all(rig, signal.SIGURG)
         rig.move(source / "data", fresh(destination / "data"))
-        signal_all(rig, signal.SIGUSR2)
-        time.sleep(1)
+        signal_all(rig, signal.SIGURG)
     finally:
         rig.stop()
     ok = True

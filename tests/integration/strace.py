@@ -35,7 +35,10 @@ def require() -> None:
         sleeper = subprocess.Popen(["sleep", "30"])
         try:
             tried = subprocess.run(
-                ["timeout", "-s", "INT", "0.5", "strace", "-p", str(sleeper.pid)], capture_output=True, text=True, check=False
+                ["timeout", "-s", "INT", "0.5", "strace", "-p", str(sleeper.pid)],
+                capture_output=True,
+                text=True,
+                check=False,
             )
         finally:
             sleeper.kill()
@@ -96,7 +99,9 @@ def _unescape(literal: str) -> bytes:
 class Strace:
     """Use as a context manager: attached inside it, ``calls`` and ``killed`` after it. ``inject`` as in strace's manual."""
 
-    def __init__(self, log: Path, pids: Sequence[int], calls: Sequence[str], inject: Sequence[str] = (), text: int = 64) -> None:
+    def __init__(
+        self, log: Path, pids: Sequence[int], calls: Sequence[str], inject: Sequence[str] = (), text: int = 64
+    ) -> None:
         self._log = log
         self._pids = pids
         self._command = ["strace", "-f", "-yy", "-s", str(text), "-o", str(log), "-e", "trace=" + ",".join(calls)]
