@@ -138,7 +138,7 @@ def _demo(places: Places, processes: Processes, console: Console, *, once: bool)
         shutil.rmtree(places.destination)
         places.destination.mkdir(mode=0o700)
         job_id = _demo_job(client, places, agent_ids)
-        console.print(f"hub: {url}   login: {EMAIL}   password: {password}")
+        console.print(f"hub: {url}   login: {EMAIL}   password: {password}", soft_wrap=True)
         console.print(
             f"moving {made.files} files, {made.bytes / 2**20:.0f} MiB: {places.source} -> {places.destination}"
         )

@@ -320,8 +320,12 @@ class Relay(Actor[a.RelayMessage]):
         if attempt is None:
             return
         stream = self._stream_of(attempt)
-        for first, last in item.chunks:
-            stream.same(first, last)
+        try:
+            for first, last in item.chunks:
+                stream.same(first, last)
+        except RemoteProtocolError as error:
+            self._spoiled(attempt, error)
+            raise
         attempt.destination.post(a.PostItem(m.ChunkSame, item))
 
     def _checked(self, message: a.ChunkChecked) -> None:
@@ -371,8 +375,7 @@ class Relay(Actor[a.RelayMessage]):
         self._budget.add(stream)
         stream.started = True
         stream.up_to = self._next(attempt, stream) or 0
-        if not stream.up_to:
-            self._hungry.add(attempt.wire_id)
+        self._note_hunger(stream)
         self._counted(attempt, stream)
         item = m.TransferResumeItem(attempt.wire_id, have_count=stream.have_seen, up_to=stream.up_to)
         attempt.source.post(a.PostItem(m.TransferResume, item))
@@ -404,15 +407,19 @@ class Relay(Actor[a.RelayMessage]):
             return
         up_to = self._next(attempt, stream)
         if up_to is None:
-            starving = stream.up_to == stream.received == stream.acked_bytes and not stream.all_on_the_way
-            if starving:
-                self._hungry.add(attempt.wire_id)
+            self._note_hunger(stream)
             return
-        self._hungry.discard(attempt.wire_id)
         stream.up_to = up_to
+        self._note_hunger(stream)
         self._counted(attempt, stream)
         acked, attempt.fresh_acks = tuple(_merge(attempt.fresh_acks)), []
         attempt.source.post(a.PostItem(m.Window, m.WindowItem(attempt.wire_id, up_to, acked)))
+
+    def _note_hunger(self, stream: Stream) -> None:
+        if stream.stuck:
+            self._hungry.add(stream.wire_id)
+        else:
+            self._hungry.discard(stream.wire_id)
 
     def _feed_hungry(self) -> None:
         for wire_id in tuple(self._hungry):

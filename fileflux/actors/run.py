@@ -228,7 +228,7 @@ class Run(Actor[a.RunMessage]):
         if self._early_end is not None:
             self._advance_stopping()
             return
-        missing = next(iter(self._absent.values()), None)
+        missing = self._missing()
         if self._machine.agents(missing):
             self._save_run()
         if missing is not None:
@@ -247,6 +247,12 @@ class Run(Actor[a.RunMessage]):
 
     def _both_known(self) -> bool:
         return {self._spec.source_agent_id, self._spec.destination_agent_id} <= self._known
+
+    def _missing(self) -> str | None:
+        """Who is waited for. Once every file has ended nothing is left to ask the source."""
+        if self._all_files_ended():
+            return self._absent.get(self._spec.destination_agent_id)
+        return next(iter(self._absent.values()), None)
 
     def _all_files_ended(self) -> bool:
         return self._listing.finished and not self._list_pending and not self._more_rows and self._files.idle

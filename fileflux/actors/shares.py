@@ -97,11 +97,10 @@ def next_grant(stream: Stream, outstanding_max: int, share: int) -> int | None:
 
     Steps are a quarter of the smaller limit, except that a stream which can send nothing gets whatever there is.
     """
-    up_to = min(stream.acked_bytes + outstanding_max, stream.drained + share)
+    up_to = min(stream.acked_bytes + outstanding_max, stream.drained + share, stream.received + stream.left_max)
     step = up_to - stream.up_to
-    if step <= 0 or stream.all_on_the_way:
+    if step <= 0:
         return None
-    idle = stream.up_to == stream.received
-    if step * 4 < min(outstanding_max, share) and not idle:
+    if step * 4 < min(outstanding_max, share) and not stream.may_send_nothing:
         return None
     return up_to

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 
 from fileflux.errors import RemoteProtocolError
 from fileflux.protocol.frames import FrameHeader, Piece, check_geometry, payload_max
-from fileflux.protocol.limits import HEADER_SIZE
+from fileflux.protocol.limits import DEFAULT_LIMITS, HEADER_SIZE
 from fileflux.protocol.ranges import RangeSet
 
 FRAMES_OPEN_MAX = 65_536
 """Frames of one stream that are not yet acknowledged: frames of zeros are tiny, so the window alone would not bound their records."""
+PIECE_MIN = DEFAULT_LIMITS.piece_min
 RANGE_MAX = 8192
 """Chunks in one range of an ack: walking through it must not hold the loop."""
 
@@ -70,9 +71,21 @@ class Stream:
         return self.acked.count == self.total
 
     @property
-    def all_on_the_way(self) -> bool:
-        """Every chunk has come in or is acknowledged: the source has nothing left to send."""
-        return self.acked.count + len(self.frames) >= self.total
+    def left_max(self) -> int:
+        """Bytes that the source may still have to send, at most: more is never granted, so that a small file reserves little."""
+        missing = self.total - self.acked.count - len(self.frames)
+        begun = sum(header.frame_size - got for header, got in self.partial.values()) if self.partial else 0
+        return max(0, missing - len(self.partial)) * self.frame_max + begun
+
+    @property
+    def may_send_nothing(self) -> bool:
+        """The source has no room for a piece worth a message: it leaves less than ``PIECE_MIN`` of a window lying."""
+        return self.up_to - self.received < PIECE_MIN
+
+    @property
+    def stuck(self) -> bool:
+        """Nothing of it is on its way to a socket and the source cannot go on: only others can free what it needs."""
+        return self.drained == self.received and self.may_send_nothing and self.left_max > self.up_to - self.received
 
     def chunk_bytes(self, index: int) -> int:
         """Uncompressed length of a chunk."""
@@ -144,6 +157,10 @@ class Stream:
     def same(self, first: int, last: int) -> None:
         """The source says that the destination has these chunks; they count when the destination acknowledges them."""
         self._check_range(first, last)
+        if last >= self.have_seen:
+            raise RemoteProtocolError(
+                f"chunk_same up to {last}, at {self.have_seen} hashes", code="bad_have", field="chunks"
+            )
         for index in range(first, last + 1):
             if not self.acked.contains(index):
                 if index not in self.frames:

@@ -28,6 +28,7 @@ TABLE: dict[RunStatus, dict[Event, tuple[RunStatus, ...]]] = {
     S.WAITING_AGENT: {
         Event.AGENTS_READY: (S.PLANNING, S.TRANSFERRING, S.VERIFYING),
         Event.AGENT_MISSING: (S.WAITING_AGENT,),
+        Event.ALL_DONE: (S.SUCCEEDED, S.PARTIAL, S.FAILED),
         **_ENDINGS,
     },
     S.PLANNING: {

@@ -98,6 +98,9 @@ def test_a_new_link_levels_the_counts_and_late_acks_free_nothing() -> None:
 
 def test_equal_chunks_count_when_the_destination_acknowledges_them() -> None:
     one = stream()
+    with pytest.raises(RemoteProtocolError, match="at 0 hashes"):
+        one.same(0, 3)
+    one.have_seen = 4
     one.same(0, 3)
     assert not one.done
     one.acknowledge(0, 3)

@@ -52,17 +52,24 @@ class Peer:
 
     def next(self) -> dict[str, Any] | None:
         """The next message; None when the hub closed the link, whose code is in ``closed`` then."""
-        try:
-            opcode, data = self.socket.recv_data(control_frame=False)
-        except (websocket.WebSocketConnectionClosedException, ConnectionError):
-            self.closed = self.closed or 1006
-            return None
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            self.closed = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
-            return None
-        message: dict[str, Any] = json.loads(data)
-        self.received.append(message)
-        return message
+        while True:
+            try:
+                opcode, data = self.socket.recv_data(control_frame=False)
+            except (websocket.WebSocketConnectionClosedException, ConnectionError):
+                self.closed = self.closed or 1006
+                return None
+            if opcode == websocket.ABNF.OPCODE_CLOSE:
+                self.closed = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
+                return None
+            if opcode == websocket.ABNF.OPCODE_BINARY:
+                self.on_binary(data)
+                continue
+            message: dict[str, Any] = json.loads(data)
+            self.received.append(message)
+            return message
+
+    def on_binary(self, data: bytes) -> None:
+        """For those who want to know what comes in."""
 
     def until(self, kind: str) -> dict[str, Any]:
         while (message := self.next()) is not None:

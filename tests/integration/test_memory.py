@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
 import pytest
 
+from fileflux.protocol.limits import DEFAULT_LIMITS
 from tests.integration.conftest import Site
-from tests.integration.harness import Agent
+from tests.integration.harness import Agent, Hub
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs smaps_rollup")
 
 MIB = 2**20
 ALLOWED_MIB = 300
 INTERVAL_S = 0.1
 IDLE_SAMPLES = 10
+
+
+class FullSite(Site):
+    """With the window that users have, not the small one of the other tests."""
+
+    def __init__(self, folder: Path) -> None:
+        window = str(DEFAULT_LIMITS.window_max)
+        agents = {"FLUX_AGENT_LIMITS_WINDOW_MAX": window}
+        self.folder = folder
+        self.hub = Hub(folder, env={"FILEFLUX_LIMITS_WINDOW_MAX": window}).start()
+        self.source = Agent(self.hub, "source", folder, env=agents).start()
+        self.destination = Agent(self.hub, "destination", folder, env=agents).start()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[FullSite]:
+    """Fresh for each test: what earlier files left behind in memory would count as idle."""
+    site = FullSite(tmp_path)
+    try:
+        yield site
+    finally:
+        site.stop()
 
 
 def pss_mib(pid: int) -> float:

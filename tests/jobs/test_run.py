@@ -52,6 +52,13 @@ def test_a_run_that_waits_goes_back_to_where_it_was() -> None:
     assert run.reason == ""
 
 
+def test_a_run_with_nothing_left_to_do_ends_whoever_is_away() -> None:
+    run = transferring(0)
+    assert run.files_finished()
+    run.agents("waiting for agent A: not connected")
+    assert run.finish() is RunStatus.SUCCEEDED
+
+
 def test_a_cancelled_run_stays_cancelled() -> None:
     run = transferring(1)
     run.cancel("by a person")

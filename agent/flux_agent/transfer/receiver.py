@@ -11,9 +11,10 @@ from typing import Protocol
 
 from fileflux.clock import Clock
 from fileflux.errors import RemoteProtocolError
+from fileflux.protocol import messages as m
 from fileflux.protocol.frames import ChunkAssembly, FrameHeader, Piece, WholeFrame
 from fileflux.protocol.limits import Limits
-from flux_agent.transfer.effects import Effect
+from flux_agent.transfer.effects import Effect, SendItem
 from flux_agent.transfer.regions import Region, RegionSlot
 from flux_agent.transfer.sink import SinkMachine
 
@@ -98,11 +99,14 @@ class FrameReceiver:
         machine = self._find(header.transfer_id)
         if machine is None:
             return None
-        if header.payload_size > header.size:
-            raise RemoteProtocolError("a chunk that does not shrink is sent uncompressed", code="too_large")
         wanted, effects = machine.wants(header, self._clock.monotonic())
         self._apply(machine, effects)
         if not wanted:
+            return None
+        if header.payload_size > header.size:
+            # A chunk that does not shrink is sent uncompressed. The hub has to hear of it, or it would wait for the ack for ever.
+            item = m.ChunkNackItem(machine.wire_id, header.index, "too_large")
+            self._apply(machine, [SendItem(m.ChunkNack, item)])
             return None
         incoming = _Incoming(machine, header)
         key = (header.transfer_id, header.index)
