@@ -1,27 +1,25 @@
 """One agent's session: drives ``protocol.Session`` over whatever link the agent has, and hands its messages to who they are for.
 
-Three objects. ``LinkGate`` sits on a link and knows only which session it feeds. ``SessionPort`` is what others hold: the actor's ref for
-control, the current link for data. ``AgentSession`` is the actor. A session that ends is never restarted: the agent opens a new one.
+Others hold its ``SessionPort`` (``session_port.py``). A session that ends is never restarted: the agent opens a new one.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
 from fileflux.actors import messages as a
-from fileflux.actors.kernel import runtime
 from fileflux.actors.kernel.actor import Actor
 from fileflux.actors.kernel.ref import ActorRef, Reply
+from fileflux.actors.session_port import LinkGate, SessionPort, SessionReceipt
 from fileflux.bus.bus import Bus
 from fileflux.bus.events import FrameRefused
 from fileflux.clock import Clock
-from fileflux.errors import LocalProtocolError, OverloadedError, RemoteProtocolError, UnavailableError
+from fileflux.errors import LocalProtocolError, OverloadedError, UnavailableError
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import MAX_ITEMS, Limits
-from fileflux.protocol.link import Buffer, Link
 from fileflux.protocol.session import (
     Established,
     HelloReceived,
@@ -34,9 +32,6 @@ from fileflux.protocol.session import (
     Side,
 )
 
-if TYPE_CHECKING:
-    from fileflux.actors.relay import Relay
-
 log = structlog.get_logger("fileflux.session")
 
 _FOR_RELAY = (
@@ -47,111 +42,6 @@ _FOR_RELAY = (
 
 _ORDERED = (m.CancelTransfer, m.TransferResume)
 """Items that nothing may overtake by being gathered before them."""
-
-
-class SessionPort:
-    """What runs and the relay hold of a session. ``link`` is None while the agent is away."""
-
-    def __init__(self, identity: a.AgentIdentity, session_id: str, receive_buffer: int) -> None:
-        self.agent_id = identity.agent_id
-        self.agent_name = identity.name
-        self.token_id = identity.token_id
-        self.session_id = session_id
-        self.receive_buffer = receive_buffer
-        self.link: Link | None = None
-        self.since: float = 0.0
-        self._ref: ActorRef[a.SessionMessage] | None = None
-
-    @property
-    def ref(self) -> ActorRef[a.SessionMessage]:
-        if self._ref is None:
-            raise UnavailableError("the session has not started")
-        return self._ref
-
-    def bind(self, ref: ActorRef[a.SessionMessage]) -> None:
-        self._ref = ref
-
-    def post(self, message: a.SessionMessage) -> None:
-        """Leave a message; a session that cannot take any more of them is ended, and its transfers start new attempts."""
-        if not self.ref.tell(message):
-            self.ref.tell_control(a.CloseSession(1013, "too many messages wait for this agent"))
-
-
-class LinkGate:
-    """Listens to one link (LinkHandler). Its calls come from the pump and never block."""
-
-    def __init__(
-        self,
-        link: Link,
-        identity: a.AgentIdentity,
-        hub: ActorRef[a.ConnectionHubMessage],
-        relay: Relay,
-        clock: Clock,
-        limits: Limits,
-    ) -> None:
-        self.link = link
-        self.identity = identity
-        self.last_life = clock.monotonic()
-        self.port: SessionPort | None = None
-        self._hub = hub
-        self._relay = relay
-        self._clock = clock
-        self._hello_seen = False
-        self._tick_every = min(limits.ping_interval, limits.handshake_timeout, limits.silence_timeout) / 4
-        self._deadline = runtime.spawn_later(limits.handshake_timeout, self._too_late)
-        self._ticking = runtime.spawn_later(self._tick_every, self._tick)
-
-    def on_text(self, text: str) -> None:
-        if self.port is not None:
-            if not self.port.ref.tell(a.LinkText(self, text)):
-                self.link.close(1013, "too many messages: come back later")
-        elif self._hello_seen:
-            self.link.close(1008, "a message before the welcome")
-        else:
-            self._hello_seen = True
-            if not self._hub.tell(a.HelloArrived(self, self.identity, text)):
-                self.link.close(1013, "the hub is overloaded: come back later")
-
-    def on_binary(self, data: Buffer) -> None:
-        port = self.port
-        if port is None:
-            self.link.close(1008, "data before the welcome")
-            return
-        if port.link is not self.link:
-            # The newest connection wins; what an older one still says does not count.
-            return
-        try:
-            self._relay.receive_binary(port, data)
-        except RemoteProtocolError as error:
-            port.ref.tell(a.Violation(self, error.code, error.message, error.close))
-
-    def on_life(self) -> None:
-        self.last_life = self._clock.monotonic()
-
-    def on_closed(self, code: int, reason: str) -> None:
-        self._deadline.cancel()
-        self._ticking.cancel()
-        if self.port is not None:
-            self.port.ref.tell_control(a.LinkClosed(self, code, reason))
-
-    def _tick(self) -> None:
-        self._ticking = runtime.spawn_later(self._tick_every, self._tick)
-        self.link.tick(self._clock.monotonic())
-
-    def _too_late(self) -> None:
-        if self.port is None:
-            self.link.close(1008, "no hello in time")
-
-
-class _Receipt:
-    """Acknowledges one message of one session."""
-
-    def __init__(self, ref: ActorRef[a.SessionMessage], seq: int) -> None:
-        self._ref = ref
-        self._seq = seq
-
-    def done(self) -> None:
-        self._ref.tell_control(a.Handled(self._seq))
 
 
 class AgentSession(Actor[a.SessionMessage]):
@@ -300,7 +190,7 @@ class AgentSession(Actor[a.SessionMessage]):
         self._hub.tell_control(a.SessionLinked(self._port, self._resuming))
 
     def _dispatch(self, seq: int, message: m.Message) -> None:
-        receipt = _Receipt(self.ref, seq)
+        receipt = SessionReceipt(self.ref, seq)
         match message:
             case m.Heartbeat():
                 self._say(m.HeartbeatAck(server_time=self._clock.utc_now().isoformat()))

@@ -10,10 +10,11 @@ from typing import Any
 import structlog
 
 from fileflux.actors import messages as a
-from fileflux.actors.agent_session import AgentSession, LinkGate, SessionPort
+from fileflux.actors.agent_session import AgentSession
 from fileflux.actors.kernel.actor import Actor
 from fileflux.actors.kernel.ref import ActorRef
 from fileflux.actors.kernel.supervisor import ChildSpec, Supervisor
+from fileflux.actors.session_port import LinkGate, SessionPort
 from fileflux.bus.bus import Bus
 from fileflux.bus.events import AgentOffline, AgentOnline
 from fileflux.clock import Clock

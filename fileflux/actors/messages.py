@@ -15,7 +15,7 @@ from fileflux.storage.runs import RunRow
 from fileflux.storage.transfers import NewTransfer, RunSums, TransferRow, TransferUpdate
 
 if TYPE_CHECKING:
-    from fileflux.actors.agent_session import LinkGate, SessionPort
+    from fileflux.actors.session_port import LinkGate, SessionPort
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,11 @@ other's half-done work. What one mailbox hop a piece would cost is measured by `
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-from typing import Any
-
 from fileflux.actors import messages as a
-from fileflux.actors.agent_session import SessionPort
+from fileflux.actors.grants import Attempt, Grants
 from fileflux.actors.hub_check import HubCheck
 from fileflux.actors.kernel.actor import Actor
-from fileflux.actors.kernel.ref import ActorRef
-from fileflux.actors.shares import Budget, DestinationBuffer, next_grant
+from fileflux.actors.session_port import SessionPort, SharedReceipt
 from fileflux.actors.stream import Stream
 from fileflux.clock import Clock
 from fileflux.errors import RemoteProtocolError
@@ -31,22 +26,6 @@ SAMPLE_EVERY = 64
 """``hub_check: sample`` looks at one chunk in so many, counted over index and wire id so that small files have their turn."""
 
 
-@dataclass(slots=True)
-class Attempt:
-    """A wire id in use: who may say what about it, and its stream once the size is known."""
-
-    wire_id: int
-    run: ActorRef[Any]
-    token: int
-    source: SessionPort
-    destination: SessionPort
-    hub_check: str
-    stream: Stream | None = None
-    reported_at: float = 0.0
-    last_drain: float = 0.0
-    fresh_acks: list[tuple[int, int]] = field(default_factory=list)
-
-
 class Relay(Actor[a.RelayMessage]):
     """One per hub. Bounded by ``relay_budget`` and by the number of open attempts, which the runs bound."""
 
@@ -59,11 +38,7 @@ class Relay(Actor[a.RelayMessage]):
         self._check = check
         self._attempts: dict[int, Attempt] = {}
         self._last_wire_id = 0
-        self._budget = Budget(limits)
-        self._buffers: dict[int, DestinationBuffer] = {}
-        self._waiting: dict[int, deque[Attempt]] = {}
-        # Streams that may send nothing and wait for others to free the budget.
-        self._hungry: set[int] = set()
+        self._grants = Grants(limits, self._attempts)
 
     def on_start(self) -> None:
         self._check.bind(self.ref)
@@ -154,23 +129,23 @@ class Relay(Actor[a.RelayMessage]):
         if attempt.source.link is not None:
             attempt.source.link.send_binary(data, tag=attempt.wire_id)
         if stream.have_expected is not None and stream.have_seen == stream.have_expected:
-            self._admit(attempt)
+            self._grants.admit(attempt, self._stream_of(attempt))
 
     def _forward(self, attempt: Attempt, stream: Stream, data: Buffer, length: int) -> None:
         link = attempt.destination.link
         if link is None:
             stream.sent_on(length)
-            self._budget.update(stream)
+            self._grants.budget.update(stream)
             return
         attempt.last_drain = attempt.last_drain or self._clock.monotonic()
 
         def sent() -> None:
             stream.sent_on(length)
-            self._budget.update(stream)
+            self._grants.budget.update(stream)
             attempt.last_drain = 0.0 if stream.drained == stream.received else self._clock.monotonic()
             if self._attempts.get(attempt.wire_id) is attempt:
-                self._grant(attempt)
-            self._feed_hungry()
+                self._grants.grant(attempt)
+            self._grants.feed_hungry()
 
         link.send_binary(data, tag=attempt.wire_id, on_sent=sent)
 
@@ -241,7 +216,7 @@ class Relay(Actor[a.RelayMessage]):
     def _to_runs(
         self, message: a.FromAgent, body: m.TransferAccept | m.TransferComplete | m.TransferErrorMessage
     ) -> None:
-        receipt = _SharedReceipt(message.receipt, len(body.items))
+        receipt = SharedReceipt(message.receipt, len(body.items))
         for item in body.items:
             try:
                 attempt = self._attempt_either(message.port, item.transfer_id)
@@ -286,9 +261,9 @@ class Relay(Actor[a.RelayMessage]):
         self._after_ack(attempt, stream)
 
     def _after_ack(self, attempt: Attempt, stream: Stream) -> None:
-        self._counted(attempt, stream)
-        self._grant(attempt)
-        self._admit_waiting(attempt.destination.agent_id)
+        self._grants.changed(attempt, stream)
+        self._grants.grant(attempt)
+        self._grants.admit_waiting(attempt.destination.agent_id)
         now = self._clock.monotonic()
         if stream.done and not stream.complete_reported:
             stream.complete_reported = True
@@ -303,9 +278,9 @@ class Relay(Actor[a.RelayMessage]):
             return
         stream = self._stream_of(attempt)
         times = stream.refuse(item.index)
-        self._counted(attempt, stream)
+        self._grants.changed(attempt, stream)
         self._request_again(attempt, item.index, times, item.reason)
-        self._grant(attempt)
+        self._grants.grant(attempt)
 
     def _request_again(self, attempt: Attempt, index: int, times: int, reason: str) -> None:
         if times > self._limits.nack_max:
@@ -359,82 +334,7 @@ class Relay(Actor[a.RelayMessage]):
             return
         attempt.stream.have_expected = message.have_count
         if attempt.stream.have_seen == message.have_count:
-            self._admit(attempt)
-
-    def _admit(self, attempt: Attempt) -> None:
-        agent_id = attempt.destination.agent_id
-        size = min(attempt.destination.receive_buffer or self._limits.receive_buffer, self._limits.receive_buffer)
-        buffer = self._buffers.setdefault(agent_id, DestinationBuffer(size))
-        stream = self._stream_of(attempt)
-        if not buffer.admit(stream):
-            self._waiting.setdefault(agent_id, deque()).append(attempt)
-            return
-        self._start(attempt, stream)
-
-    def _start(self, attempt: Attempt, stream: Stream) -> None:
-        self._budget.add(stream)
-        stream.started = True
-        stream.up_to = self._next(attempt, stream) or 0
-        self._note_hunger(stream)
-        self._counted(attempt, stream)
-        item = m.TransferResumeItem(attempt.wire_id, have_count=stream.have_seen, up_to=stream.up_to)
-        attempt.source.post(a.PostItem(m.TransferResume, item))
-        self._tell_run(attempt, a.RouteStarted(attempt.token, attempt.wire_id))
-
-    def _admit_waiting(self, agent_id: int) -> None:
-        queue = self._waiting.get(agent_id)
-        buffer = self._buffers.get(agent_id)
-        while queue and buffer is not None:
-            attempt = queue[0]
-            if self._attempts.get(attempt.wire_id) is not attempt or attempt.stream is None:
-                queue.popleft()
-                continue
-            if not buffer.admit(attempt.stream):
-                return
-            queue.popleft()
-            self._start(attempt, attempt.stream)
-        self._waiting.pop(agent_id, None)
-
-    def _next(self, attempt: Attempt, stream: Stream) -> int | None:
-        buffer = self._buffers[attempt.destination.agent_id]
-        crowded = bool(self._waiting.get(attempt.destination.agent_id))
-        outstanding = buffer.limit(stream, self._limits.window_max, crowded=crowded)
-        return next_grant(stream, outstanding, self._budget.share(stream))
-
-    def _grant(self, attempt: Attempt) -> None:
-        stream = attempt.stream
-        if stream is None or not stream.started:
-            return
-        up_to = self._next(attempt, stream)
-        if up_to is None:
-            self._note_hunger(stream)
-            return
-        stream.up_to = up_to
-        self._note_hunger(stream)
-        self._counted(attempt, stream)
-        acked, attempt.fresh_acks = tuple(_merge(attempt.fresh_acks)), []
-        attempt.source.post(a.PostItem(m.Window, m.WindowItem(attempt.wire_id, up_to, acked)))
-
-    def _note_hunger(self, stream: Stream) -> None:
-        if stream.stuck:
-            self._hungry.add(stream.wire_id)
-        else:
-            self._hungry.discard(stream.wire_id)
-
-    def _feed_hungry(self) -> None:
-        for wire_id in tuple(self._hungry):
-            attempt = self._attempts.get(wire_id)
-            if attempt is None:
-                self._hungry.discard(wire_id)
-            else:
-                self._grant(attempt)
-
-    def _counted(self, attempt: Attempt, stream: Stream) -> None:
-        """The stream's counts have changed: so have the totals."""
-        self._budget.update(stream)
-        buffer = self._buffers.get(attempt.destination.agent_id)
-        if buffer is not None:
-            buffer.update(stream)
+            self._grants.admit(attempt, self._stream_of(attempt))
 
     def _relink(self, wire_id: int) -> None:
         attempt = self._attempts.get(wire_id)
@@ -446,10 +346,7 @@ class Relay(Actor[a.RelayMessage]):
                 port.link.drop(wire_id)
         self._check.forget(wire_id)
         received = stream.relink()
-        self._counted(attempt, stream)
-        up_to = self._next(attempt, stream)
-        stream.up_to = max(stream.up_to, up_to or 0)
-        self._counted(attempt, stream)
+        self._grants.regrant(attempt, stream)
         acked = stream.acked.to_tuple(8192)
         item = m.TransferResumeItem(wire_id, acked=acked, received=received, up_to=stream.up_to)
         attempt.destination.post(a.PostItem(m.TransferResume, item))
@@ -460,18 +357,10 @@ class Relay(Actor[a.RelayMessage]):
         if attempt is None:
             return
         self._check.forget(wire_id)
-        self._budget.remove(wire_id)
         for port in (attempt.source, attempt.destination):
             if port.link is not None:
                 port.link.drop(wire_id)
-        agent_id = attempt.destination.agent_id
-        buffer = self._buffers.get(agent_id)
-        if buffer is not None:
-            buffer.remove(wire_id)
-            self._admit_waiting(agent_id)
-            if not buffer and agent_id not in self._waiting:
-                del self._buffers[agent_id]
-        self._feed_hungry()
+        self._grants.close(attempt)
 
     def _find_slow(self) -> None:
         now = self._clock.monotonic()
@@ -480,7 +369,7 @@ class Relay(Actor[a.RelayMessage]):
             for wire_id, attempt in self._attempts.items()
             if attempt.last_drain and now - attempt.last_drain > self._limits.slow_destination_after
         }
-        self._budget.set_slow(slow)
+        self._grants.budget.set_slow(slow)
         self.after(self._limits.slow_destination_after / 2, a.Tick())
 
     def _report(self, attempt: Attempt, stream: Stream, *, done: bool) -> None:
@@ -500,28 +389,3 @@ class Relay(Actor[a.RelayMessage]):
         if not attempt.run.tell(message):
             # The run is gone or drowning; it rebuilds from the store when it comes back.
             self._close(attempt.wire_id)
-
-
-class _SharedReceipt:
-    """Done when each of several items is."""
-
-    def __init__(self, receipt: a.Receipt, count: int) -> None:
-        self._receipt = receipt
-        self._left = count
-        if count == 0:
-            receipt.done()
-
-    def done(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            self._receipt.done()
-
-
-def _merge(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for first, last in sorted(ranges):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
-        else:
-            merged.append((first, last))
-    return merged

@@ -16,18 +16,19 @@ from typing import Any
 import structlog
 
 from fileflux.actors import messages as a
-from fileflux.actors.agent_session import SessionPort
 from fileflux.actors.kernel.actor import Actor
 from fileflux.actors.kernel.ref import ActorRef, Reply
-from fileflux.actors.run_files import COMPRESSION_NAMES, Files, Held
+from fileflux.actors.run_agents import Agents
+from fileflux.actors.run_directories import FETCH_DIRECTORIES, Directories
+from fileflux.actors.run_files import Files, Held
 from fileflux.actors.run_listing import Listing, Plan
+from fileflux.actors.run_record import Totals, live_progress, run_changes, transfer_event, transfer_update
 from fileflux.bus import events
 from fileflux.clock import Clock
 from fileflux.errors import RemoteProtocolError
 from fileflux.jobs.models import JobSpec
 from fileflux.jobs.run import RunMachine
 from fileflux.jobs.status import RunStatus, TransferStatus
-from fileflux.jobs.transfer_state import State
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import Limits
 from fileflux.storage.runs import RunRow
@@ -36,8 +37,6 @@ from fileflux.storage.transfers import RunSums, TransferUpdate
 log = structlog.get_logger("fileflux.run")
 
 FETCH_ROWS = 500
-FETCH_DIRECTORIES = 200
-"""Directories in one request: with the longest paths still below the size of a message."""
 QUEUE_LOW = 250
 """Fewer rows than this in the queue: fetch more, list more."""
 
@@ -70,9 +69,7 @@ class Run(Actor[a.RunMessage]):
         self._machine = RunMachine(status=RunStatus(row.status) if not adopted else RunStatus.QUEUED)
         self._files = Files(self._spec, row.job_id or 0, row.id, self)
         self._listing = Listing(self._spec, deps.limits.list_page)
-        self._ports: dict[int, SessionPort | None] = {}
-        self._known: set[int] = set()
-        self._absent: dict[int, str] = {}
+        self._agents = Agents(self._spec)
         self._last_row_id = 0
         self._more_rows = True
         self._fetching = False
@@ -82,13 +79,10 @@ class Run(Actor[a.RunMessage]):
         self._sums: RunSums | None = None
         self._deciding: Callable[[], None] | None = None
         self._early_end: tuple[RunStatus, str] | None = None
-        self._directories_due = False
-        self._directories: tuple[bytes, ...] | None = None
-        self._directory_request = 0
-        self._directory_errors = 0
+        self._directories = Directories(self._spec)
         self._waiters: list[Reply[bool]] = []
         self._finished = False
-        self._done_bytes = self._done_wire = self._done_reused = self._total_bytes = 0
+        self._totals = Totals()
 
     def on_start(self) -> None:
         structlog.contextvars.bind_contextvars(run_id=self._row.id)
@@ -97,9 +91,8 @@ class Run(Actor[a.RunMessage]):
         if plan is not None:
             self._files.plan = Plan(os.fsdecode(base64.b64decode(plan["base"])), plan["path_type"])
             self._listing.finished = bool(self._row.planned)
-        agents = frozenset({self._spec.source_agent_id, self._spec.destination_agent_id})
         self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
-        self._deps.hub.tell(a.Watch(agents, self.ref))
+        self._deps.hub.tell(a.Watch(self._agents.ids, self.ref))
         self.after(max(1.0, self._row.seconds_to_deadline), a.Tick("deadline"))
 
     def on_stop(self) -> None:
@@ -152,53 +145,26 @@ class Run(Actor[a.RunMessage]):
 
     def live(self) -> a.LiveProgress:
         """Counters for display; neither yields nor changes anything, so any greenlet may call it."""
-        held = self._files.held
-        transfers = {
-            row_id: a.LiveTransfer(
-                h.machine.status.value, h.machine.reason, h.bytes_done, h.bytes_wire, h.bytes_reused, h.chunks
-            )
-            for row_id, h in itertools.islice(held.items(), 1000)
-            if h.machine.state is not State.ENDED
-        }
-        machine = self._machine
-        return a.LiveProgress(
-            machine.status.value,
-            machine.reason,
-            machine.files_total if self._listing.finished and self._sums is not None else None,
-            machine.files_done,
-            machine.files_failed,
-            machine.files_skipped,
-            self._total_bytes,
-            self._done_bytes + sum(h.bytes_done for h in held.values() if h.machine.state is not State.ENDED),
-            self._done_wire + sum(h.bytes_wire for h in held.values() if h.machine.state is not State.ENDED),
-            self._done_reused + sum(h.bytes_reused for h in held.values() if h.machine.state is not State.ENDED),
-            transfers,
-        )
+        known = self._listing.finished and self._sums is not None
+        return live_progress(self._machine, self._totals, self._files.held, all_listed=known)
 
     # Agents
 
     def _agent_up(self, message: a.AgentUp) -> None:
-        self._known.add(message.agent_id)
-        self._absent.pop(message.agent_id, None)
-        same = message.resumed and self._ports.get(message.agent_id) is message.port
-        self._ports[message.agent_id] = message.port
-        for role in self._roles(message.agent_id):
+        same = self._agents.up(message)
+        for role in self._agents.roles(message.agent_id):
             if same:
                 self._files.each(lambda machine, role=role: machine.link_changed(role))  # type: ignore[misc]  # bound now
             else:
                 self._session_lost(role)
 
     def _agent_down(self, message: a.AgentDown) -> None:
-        self._known.add(message.agent_id)
-        port = self._ports.get(message.agent_id)
-        name = port.agent_name if port is not None else f"{message.agent_id}"
-        self._absent[message.agent_id] = f"waiting for agent {name}: {message.reason}"
+        reason = self._agents.down(message)
         if message.lost:
-            self._ports[message.agent_id] = None
-            for role in self._roles(message.agent_id):
+            for role in self._agents.roles(message.agent_id):
                 self._session_lost(role)
         for held in self._files.held.values():
-            held.machine.waiting(self._absent[message.agent_id])
+            held.machine.waiting(reason)
 
     def _session_lost(self, role: m.Role) -> None:
         self._files.each(lambda machine: machine.session_lost(role))
@@ -206,29 +172,17 @@ class Run(Actor[a.RunMessage]):
             self._listing.restart()
             self._list_answered = True
         if role == "destination":
-            self._directory_request = 0
-
-    def _roles(self, agent_id: int) -> tuple[m.Role, ...]:
-        roles: list[m.Role] = []
-        if agent_id == self._spec.source_agent_id:
-            roles.append("source")
-        if agent_id == self._spec.destination_agent_id:
-            roles.append("destination")
-        return tuple(roles)
-
-    def _port(self, role: m.Role) -> SessionPort | None:
-        agent_id = self._spec.source_agent_id if role == "source" else self._spec.destination_agent_id
-        return self._ports.get(agent_id)
+            self._directories.lost()
 
     # One step after every message
 
     def _advance(self) -> None:
-        if self._finished or self._sums is None or self._deciding is not None or not self._both_known():
+        if self._finished or self._sums is None or self._deciding is not None or not self._agents.both_known:
             return
         if self._early_end is not None:
             self._advance_stopping()
             return
-        missing = self._missing()
+        missing = self._agents.missing(only_destination=self._all_files_ended())
         if self._machine.agents(missing):
             self._save_run()
         if missing is not None:
@@ -239,20 +193,11 @@ class Run(Actor[a.RunMessage]):
         if self._files.plan is not None:
             self._files.dispatch()
         if self._all_files_ended() and self._machine.files_finished():
-            self._directories_due = True
+            self._directories.due = True
             self._save_run()
-        if self._directories_due and self._directory_request == 0:
-            self._directory_request = next(self._deps.ids)
+        if self._directories.due and self._directories.request_id == 0:
+            self._directories.request_id = next(self._deps.ids)
             self._deps.persistence.tell(a.FetchDirectories(self._row.id, FETCH_DIRECTORIES, self.ref))
-
-    def _both_known(self) -> bool:
-        return {self._spec.source_agent_id, self._spec.destination_agent_id} <= self._known
-
-    def _missing(self) -> str | None:
-        """Who is waited for. Once every file has ended nothing is left to ask the source."""
-        if self._all_files_ended():
-            return self._absent.get(self._spec.destination_agent_id)
-        return next(iter(self._absent.values()), None)
 
     def _all_files_ended(self) -> bool:
         return self._listing.finished and not self._list_pending and not self._more_rows and self._files.idle
@@ -265,7 +210,7 @@ class Run(Actor[a.RunMessage]):
             or len(self._files.queue) > QUEUE_LOW
         ):
             return
-        port = self._port(self._listing.role)
+        port = self._agents.port(self._listing.role)
         if port is not None:
             self._list_answered = False
             request = self._listing.request(next(self._deps.ids))
@@ -335,12 +280,12 @@ class Run(Actor[a.RunMessage]):
         machine, sums = self._machine, message.sums
         first = self._sums is None
         self._sums = sums
-        self._total_bytes = sums.bytes_total
+        self._totals.total = sums.bytes_total
         machine.files_total = sums.total
         if first or self._deciding is not None:
             machine.files_done, machine.files_failed = sums.completed, sums.failed
             machine.files_skipped, machine.files_cancelled = sums.skipped, sums.cancelled
-            self._done_bytes, self._done_wire, self._done_reused = sums.bytes_done, sums.bytes_wire, sums.bytes_reused
+            self._totals.take(sums)
         if self._deciding is not None:
             self._deciding()
             self._leave_with_result()
@@ -363,42 +308,29 @@ class Run(Actor[a.RunMessage]):
             self._files.said(message)
         except RemoteProtocolError as error:
             message.receipt.done()
-            port = self._port("source" if message.role == "source" else "destination")
+            port = self._agents.port("source" if message.role == "source" else "destination")
             if port is not None:
                 port.post(a.Violation(None, error.code, error.message, error.close))
 
     # Directories
 
     def _directories_arrived(self, message: a.PendingDirectories) -> None:
-        if not self._directories_due:
+        if not self._directories.due:
             return
-        port = self._port("destination")
-        if not message.rows and self._directories is not None:
+        one_file = self._files.plan is not None and self._files.plan.path_type == "file"
+        if self._directories.all_done(message.rows, one_file=one_file):
             self._decide(self._finish)
             return
+        port = self._agents.port("destination")
         if port is None:
-            self._directory_request = 0
+            self._directories.lost()
             return
-        mode, mtime = "mode" in self._spec.preserve, "mtime" in self._spec.preserve
-        items = tuple(
-            m.DirItem(os.fsdecode(row.path), row.mode if mode else None, row.mtime_ns if mtime else None)
-            for row in message.rows
-        )
-        self._directories = tuple(row.path for row in message.rows)
-        if self._files.plan is not None and self._files.plan.path_type == "file":
-            self._decide(self._finish)
-            return
-        request = m.DirApply(self._directory_request, self._spec.destination_path, items)
-        port.post(a.Post(request, reply_to=self.ref))
+        port.post(a.Post(self._directories.request(message.rows), reply_to=self.ref))
 
     def _directories_applied(self, result: m.DirApplied) -> None:
-        if result.request_id != self._directory_request or self._directories is None:
-            return
-        for error in result.errors:
-            self._directory_errors += 1
-            log.warning("directory not set", path=error.path, code=error.code, error=error.message)
-        self._deps.persistence.tell(a.DirectoriesDone(self._row.id, self._directories))
-        self._directory_request = 0
+        done = self._directories.applied(result)
+        if done is not None:
+            self._deps.persistence.tell(a.DirectoriesDone(self._row.id, done))
 
     # Endings
 
@@ -408,7 +340,7 @@ class Run(Actor[a.RunMessage]):
             self._more_rows = True
             self._last_row_id = 0
             self._files.queue.clear()
-            port = self._port(self._listing.role)
+            port = self._agents.port(self._listing.role)
             if port is not None and self._listing.request_id and not self._listing.finished:
                 port.post(a.Post(m.ListCancel(self._listing.request_id)))
 
@@ -441,7 +373,7 @@ class Run(Actor[a.RunMessage]):
         self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
 
     def _finish(self) -> None:
-        self._machine.finish(self._directory_errors)
+        self._machine.finish(self._directories.errors)
         if self._listing.error_texts and not self._machine.files_failed:
             self._machine.reason = f"{self._machine.reason}: {self._listing.error_texts[0]}"
 
@@ -481,7 +413,7 @@ class Run(Actor[a.RunMessage]):
     # What the transfers need (Host)
 
     def post(self, role: m.Role, message: a.PostItem) -> None:
-        port = self._port(role)
+        port = self._agents.port(role)
         if port is not None:
             port.post(message)
 
@@ -489,7 +421,7 @@ class Run(Actor[a.RunMessage]):
         self._deps.relay.tell_control(message)
 
     def open_attempt(self, held: Held) -> int:
-        source, destination = self._port("source"), self._port("destination")
+        source, destination = self._agents.port("source"), self._agents.port("destination")
         if source is None or destination is None:
             raise AssertionError("an attempt without both agents")
         wire_id = next(self._deps.ids)
@@ -503,33 +435,7 @@ class Run(Actor[a.RunMessage]):
             self.after(delay_s, a.Tick(f"retry:{row_id}"))
 
     def save(self, held: Held, *, confirm: bool, terminal: bool) -> None:
-        machine = held.machine
-        total = machine.total_chunks
-        completed = machine.status is TransferStatus.COMPLETED
-        update = TransferUpdate(
-            held.row.id,
-            status=machine.status.value,
-            reason=machine.reason,
-            code=machine.code,
-            attempt=machine.attempt,
-            retry_count=machine.retries,
-            size=machine.size,
-            final_path=os.fsencode(machine.final_path) if machine.final_path is not None else None,
-            bytes_done=machine.size if completed else held.bytes_done,
-            bytes_wire=held.bytes_wire,
-            bytes_reused=held.bytes_reused,
-            compression=COMPRESSION_NAMES[held.compression],
-            total_chunks=total,
-            completed_chunks=total if completed else held.chunks,
-            file_hash=bytes.fromhex(machine.file_sha256) if machine.file_sha256 else None,
-            started=True,
-            ended=terminal,
-        )
-        event: events.Event = events.TransferChanged(held.row.id, self._row.id, machine.status.value)
-        if completed:
-            event = events.TransferCompleted(held.row.id, self._row.id)
-        elif machine.status is TransferStatus.FAILED:
-            event = events.TransferFailed(held.row.id, self._row.id, machine.code)
+        update, event = transfer_update(held, terminal=terminal), transfer_event(held, self._row.id)
         save = a.SaveTransfer(self._row.id, self._row.lease_epoch, update, self.ref, confirm, event)
         self._deps.persistence.tell(save)
 
@@ -538,9 +444,7 @@ class Run(Actor[a.RunMessage]):
         self._machine.file_ended(machine.status)
         if machine.status is TransferStatus.COMPLETED:
             held.bytes_done = machine.size
-        self._done_bytes += held.bytes_done
-        self._done_wire += held.bytes_wire
-        self._done_reused += held.bytes_reused
+        self._totals.add(held)
         if machine.status is TransferStatus.FAILED:
             self._deps.persistence.tell(
                 a.SaveAudit(
@@ -564,18 +468,8 @@ class Run(Actor[a.RunMessage]):
     # Storing the run
 
     def _save_run(self, event: events.Event | None = None) -> None:
-        machine = self._machine
-        changes: dict[str, Any] = {
-            "status": machine.status.value,
-            "reason": machine.reason,
-            "files_done": machine.files_done,
-            "files_failed": machine.files_failed,
-            "files_skipped": machine.files_skipped,
-            "bytes_done": self._done_bytes,
-            "bytes_wire": self._done_wire,
-            "bytes_reused": self._done_reused,
-        }
-        self._save(changes, event or events.RunChanged(self._row.id, machine.status.value))
+        changes = run_changes(self._machine, self._totals)
+        self._save(changes, event or events.RunChanged(self._row.id, self._machine.status.value))
 
     def _save(self, changes: dict[str, Any], event: events.Event | None = None) -> None:
         self._deps.persistence.tell(a.SaveRun(self._row.id, self._row.lease_epoch, changes, self.ref, event))

@@ -139,6 +139,7 @@ class TransferMachine:
 
     def source_accepted(self, item: m.TransferAcceptItem) -> list[Effect]:
         """The source opened the file: its size and times are the transfer's from now on."""
+        self._peer_step(Event.SOURCE_ACCEPTED)
         total = max(1, -(-item.size // self.spec.chunk_size))
         if total > MAX_CHUNKS:
             return self.failed(
@@ -146,7 +147,6 @@ class TransferMachine:
                 f"{item.size} bytes need more than {MAX_CHUNKS} chunks: set a larger chunk_size",
                 retryable=False,
             )
-        self._peer_step(Event.SOURCE_ACCEPTED)
         self.size, self.mtime_ns, self.mode, self.total_chunks = item.size, item.mtime_ns, item.mode, total
         self._destination_open = True
         return [

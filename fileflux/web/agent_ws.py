@@ -13,9 +13,9 @@ from typing import Any
 import structlog
 from flask import Blueprint, Request, Response, current_app, request
 
-from fileflux.actors.agent_session import LinkGate
 from fileflux.actors.kernel.sockets import plain_socket
 from fileflux.actors.messages import AgentIdentity
+from fileflux.actors.session_port import LinkGate
 from fileflux.actors.tree import Tree
 from fileflux.audit import log as audit
 from fileflux.clock import Clock

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from fileflux.actors import messages as a
-from fileflux.actors.agent_session import SessionPort
 from fileflux.actors.kernel.ref import ActorRef
+from fileflux.actors.session_port import SessionPort
 from fileflux.actors.tree import Tree
 from fileflux.audit import log as audit
 from fileflux.clock import Clock

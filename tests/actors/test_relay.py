@@ -150,9 +150,9 @@ def test_everything_ends_in_any_order_of_events(seed: int) -> None:
                 progress = True
                 if wire_id in run.done:
                     relay.receive(a.CloseAttempt(wire_id))
-        assert progress, f"stalled with {len(sizes) - len(run.done)} of {len(sizes)} open: {relay._hungry}"
-        assert relay._budget.reserved <= LIMITS.relay_budget
-    assert relay._budget.reserved == 0
+        assert progress, f"stalled with {len(sizes) - len(run.done)} of {len(sizes)} open: {relay._grants._hungry}"
+        assert relay._grants.budget.reserved <= LIMITS.relay_budget
+    assert relay._grants.budget.reserved == 0
     arena.close()
 
 

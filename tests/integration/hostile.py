@@ -73,12 +73,15 @@ class End(Peer):
         """A message of items, each of this end's transfer unless it names another."""
         self.say(kind, {"items": [{"transfer_id": self.wire, **item} for item in items]})
 
-    def settled(self) -> None:
-        """Everything said so far was handled, and whatever it caused at once is in ``errors``; or the link is closed."""
-        self.say("heartbeat", {"uptime_s": 1.0})
-        while (message := self.next()) is not None:
-            if message["type"] == "heartbeat_ack":
-                return
+    def settled(self, refusals: int = 0) -> None:
+        """Everything said so far was handled and, with what it caused, at least so many refusals came; or the link is closed."""
+        while len(self.errors) < refusals and self.next() is not None:
+            pass
+        # A refusal passes three mailboxes at most; the answer to a heartbeat passes one.
+        for _ in range(3):
+            self.say("heartbeat", {"uptime_s": 1.0})
+            while (message := self.next()) is not None and message["type"] != "heartbeat_ack":
+                pass
 
     def start(self, job_id: int, answer: Callable[[], None]) -> int:
         """Start the job; ``answer`` says meanwhile what the hub waits for."""
@@ -99,6 +102,25 @@ class SourcePeer(End):
         self.missing = list(range(self.total))
         self.always: Callable[[int], bytes] | None = None
         """Makes the frames that answer a chunk_request; None: right ones."""
+        self.up_to = self.sent = 0
+        self._again: list[int] = []
+        self._end: str | None = None
+
+    def next(self) -> dict[str, Any] | None:
+        message = super().next()
+        for item in message["payload"].get("items", ()) if message is not None else ():
+            match message["type"] if message is not None else "":
+                case "window" | "transfer_resume":
+                    self.up_to = max(self.up_to, item["up_to"])
+                case "chunk_request":
+                    self._again.append(item["index"])
+                case "transfer_release":
+                    self._end = "released"
+                case "cancel_transfer":
+                    self._end = str(item["reason"])
+                case _:
+                    pass
+        return message
 
     def offer(self, agent_id: int, destination: Agent, target: str, **fields: Any) -> int:
         """Make a job, start it and list the file; the run's id."""
@@ -117,6 +139,8 @@ class SourcePeer(End):
         """Answer the next transfer_request."""
         (item,) = self.until("transfer_request")["payload"]["items"]
         self.wire = item["transfer_id"]
+        self.up_to = self.sent = 0
+        self._again, self._end = [], None
         self.items("transfer_accept", {"role": "source", "size": len(self.content), "mode": 0o644} | changes)
 
     def opened(self) -> None:
@@ -142,9 +166,17 @@ class SourcePeer(End):
         } | header
         return struct.pack(">4sIII32sIIB", b"FFXF", *values.values()) + body
 
+    def post(self, frame: bytes) -> None:
+        """Send a frame that the hub will count, as soon as the window allows it."""
+        while self.sent + len(frame) > self.up_to and self._end is None:
+            if self.next() is None:
+                return
+        self.sent += len(frame)
+        self.binary(frame)
+
     def send(self, indexes: Iterable[int]) -> None:
         for index in indexes:
-            self.binary(self.frame(index))
+            self.post(self.frame(index))
             if index in self.missing:
                 self.missing.remove(index)
 
@@ -163,19 +195,13 @@ class SourcePeer(End):
         return self.ending()
 
     def ending(self) -> str:
-        while (message := self.next()) is not None:
-            items = message["payload"].get("items", ())
-            match message["type"]:
-                case "chunk_request":
-                    for item in items:
-                        self.binary((self.always or self.frame)(item["index"]))
-                case "transfer_release":
-                    return "released"
-                case "cancel_transfer":
-                    return str(items[0]["reason"])
-                case _:
-                    pass
-        return f"closed {self.closed}"
+        while True:
+            while self._again:
+                self.post((self.always or self.frame)(self._again.pop(0)))
+            if self._end is not None:
+                return self._end
+            if self.next() is None:
+                return f"closed {self.closed}"
 
 
 class DestinationPeer(End):

@@ -124,6 +124,19 @@ def test_words_out_of_place_are_refused(say: Any) -> None:
     assert transfer.state is State.OPENING_SOURCE
 
 
+def test_an_offer_that_is_too_large_ends_it_and_a_second_offer_does_not() -> None:
+    transfer = machine()
+    transfer.begin(1)
+    huge = replace(SOURCE, size=2**53 - 1)
+    assert sent(transfer.source_accepted(huge)) == [("source", m.CancelTransfer)]
+    assert (transfer.status, transfer.code) == (TransferStatus.FAILED, "too_large")
+    for transfer in (moving(), committing()):
+        before = transfer.state
+        with pytest.raises(RemoteProtocolError):
+            transfer.source_accepted(huge)
+        assert transfer.state is before
+
+
 def test_a_completion_without_commit_is_refused() -> None:
     transfer = moving()
     with pytest.raises(RemoteProtocolError, match="before transfer_commit"):

@@ -1,0 +1,64 @@
+"""The two agents of a run: who is there, who is waited for, and by which port each is reached."""
+
+from __future__ import annotations
+
+from fileflux.actors import messages as a
+from fileflux.actors.session_port import SessionPort
+from fileflux.jobs.models import JobSpec
+from fileflux.protocol import messages as m
+
+
+class Agents:
+    """Fed by the connection hub's AgentUp and AgentDown."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        self._source_id, self._destination_id = spec.source_agent_id, spec.destination_agent_id
+        self._ports: dict[int, SessionPort | None] = {}
+        self._known: set[int] = set()
+        self._absent: dict[int, str] = {}
+
+    @property
+    def ids(self) -> frozenset[int]:
+        return frozenset({self._source_id, self._destination_id})
+
+    @property
+    def both_known(self) -> bool:
+        """The connection hub has said of each how it is."""
+        return self.ids <= self._known
+
+    def up(self, message: a.AgentUp) -> bool:
+        """An agent has a link; True if its session goes on, False if it is another one."""
+        self._known.add(message.agent_id)
+        self._absent.pop(message.agent_id, None)
+        same = message.resumed and self._ports.get(message.agent_id) is message.port
+        self._ports[message.agent_id] = message.port
+        return same
+
+    def down(self, message: a.AgentDown) -> str:
+        """An agent has no link; what people read of it."""
+        self._known.add(message.agent_id)
+        port = self._ports.get(message.agent_id)
+        name = port.agent_name if port is not None else f"{message.agent_id}"
+        if message.lost:
+            self._ports[message.agent_id] = None
+        self._absent[message.agent_id] = f"waiting for agent {name}: {message.reason}"
+        return self._absent[message.agent_id]
+
+    def missing(self, *, only_destination: bool) -> str | None:
+        """Who is waited for. Once every file has ended nothing is left to ask the source."""
+        if only_destination:
+            return self._absent.get(self._destination_id)
+        return next(iter(self._absent.values()), None)
+
+    def roles(self, agent_id: int) -> tuple[m.Role, ...]:
+        """What the agent plays in this run; both if it is source and destination."""
+        roles: list[m.Role] = []
+        if agent_id == self._source_id:
+            roles.append("source")
+        if agent_id == self._destination_id:
+            roles.append("destination")
+        return tuple(roles)
+
+    def port(self, role: m.Role) -> SessionPort | None:
+        """None while the agent has no session."""
+        return self._ports.get(self._source_id if role == "source" else self._destination_id)

@@ -1,0 +1,140 @@
+"""How the rest of the hub meets a session: by its port, and how a link meets it: by its gate.
+
+``SessionPort`` is what runs and the relay hold: the actor's ref for control, the current link for data. ``LinkGate`` sits on one link and
+knows only which session it feeds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fileflux.actors import messages as a
+from fileflux.actors.kernel import runtime
+from fileflux.actors.kernel.ref import ActorRef
+from fileflux.clock import Clock
+from fileflux.errors import RemoteProtocolError, UnavailableError
+from fileflux.protocol.limits import Limits
+from fileflux.protocol.link import Buffer, Link
+
+if TYPE_CHECKING:
+    from fileflux.actors.relay import Relay
+
+
+class SessionPort:
+    """What runs and the relay hold of a session. ``link`` is None while the agent is away."""
+
+    def __init__(self, identity: a.AgentIdentity, session_id: str, receive_buffer: int) -> None:
+        self.agent_id = identity.agent_id
+        self.agent_name = identity.name
+        self.token_id = identity.token_id
+        self.session_id = session_id
+        self.receive_buffer = receive_buffer
+        self.link: Link | None = None
+        self.since: float = 0.0
+        self._ref: ActorRef[a.SessionMessage] | None = None
+
+    @property
+    def ref(self) -> ActorRef[a.SessionMessage]:
+        if self._ref is None:
+            raise UnavailableError("the session has not started")
+        return self._ref
+
+    def bind(self, ref: ActorRef[a.SessionMessage]) -> None:
+        self._ref = ref
+
+    def post(self, message: a.SessionMessage) -> None:
+        """Leave a message; a session that cannot take any more of them is ended, and its transfers start new attempts."""
+        if not self.ref.tell(message):
+            self.ref.tell_control(a.CloseSession(1013, "too many messages wait for this agent"))
+
+
+class LinkGate:
+    """Listens to one link (LinkHandler). Its calls come from the pump and never block."""
+
+    def __init__(
+        self,
+        link: Link,
+        identity: a.AgentIdentity,
+        hub: ActorRef[a.ConnectionHubMessage],
+        relay: Relay,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self.link = link
+        self.identity = identity
+        self.last_life = clock.monotonic()
+        self.port: SessionPort | None = None
+        self._hub = hub
+        self._relay = relay
+        self._clock = clock
+        self._hello_seen = False
+        self._tick_every = min(limits.ping_interval, limits.handshake_timeout, limits.silence_timeout) / 4
+        self._deadline = runtime.spawn_later(limits.handshake_timeout, self._too_late)
+        self._ticking = runtime.spawn_later(self._tick_every, self._tick)
+
+    def on_text(self, text: str) -> None:
+        if self.port is not None:
+            if not self.port.ref.tell(a.LinkText(self, text)):
+                self.link.close(1013, "too many messages: come back later")
+        elif self._hello_seen:
+            self.link.close(1008, "a message before the welcome")
+        else:
+            self._hello_seen = True
+            if not self._hub.tell(a.HelloArrived(self, self.identity, text)):
+                self.link.close(1013, "the hub is overloaded: come back later")
+
+    def on_binary(self, data: Buffer) -> None:
+        port = self.port
+        if port is None:
+            self.link.close(1008, "data before the welcome")
+            return
+        if port.link is not self.link:
+            # The newest connection wins; what an older one still says does not count.
+            return
+        try:
+            self._relay.receive_binary(port, data)
+        except RemoteProtocolError as error:
+            port.ref.tell(a.Violation(self, error.code, error.message, error.close))
+
+    def on_life(self) -> None:
+        self.last_life = self._clock.monotonic()
+
+    def on_closed(self, code: int, reason: str) -> None:
+        self._deadline.cancel()
+        self._ticking.cancel()
+        if self.port is not None:
+            self.port.ref.tell_control(a.LinkClosed(self, code, reason))
+
+    def _tick(self) -> None:
+        self._ticking = runtime.spawn_later(self._tick_every, self._tick)
+        self.link.tick(self._clock.monotonic())
+
+    def _too_late(self) -> None:
+        if self.port is None:
+            self.link.close(1008, "no hello in time")
+
+
+class SessionReceipt:
+    """Acknowledges one message of one session."""
+
+    def __init__(self, ref: ActorRef[a.SessionMessage], seq: int) -> None:
+        self._ref = ref
+        self._seq = seq
+
+    def done(self) -> None:
+        self._ref.tell_control(a.Handled(self._seq))
+
+
+class SharedReceipt:
+    """Done when each of several items is."""
+
+    def __init__(self, receipt: a.Receipt, count: int) -> None:
+        self._receipt = receipt
+        self._left = count
+        if count == 0:
+            receipt.done()
+
+    def done(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._receipt.done()
