@@ -63,7 +63,7 @@ def main(*, once: bool, data_dir: Path | None = None) -> int:
     processes = Processes()
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        return _demo(places, processes, console, once=once)
+        return run_demo(places, processes, console, once=once)
     except KeyboardInterrupt:
         console.print("stopping")
         return 0 if not once else 130
@@ -122,7 +122,8 @@ class Processes:
         self._running.clear()
 
 
-def _demo(places: Places, processes: Processes, console: Console, *, once: bool) -> int:
+def run_demo(places: Places, processes: Processes, console: Console, *, once: bool) -> int:
+    """The demo itself; the caller stops ``processes``. Returns the exit code: 0 if everything was verified."""
     from fileflux.cli.client import HubClient
     from fileflux.cli.progress import watch_run
 
@@ -140,7 +141,8 @@ def _demo(places: Places, processes: Processes, console: Console, *, once: bool)
         job_id = _demo_job(client, places, agent_ids)
         console.print(f"hub: {url}   login: {EMAIL}   password: {password}", soft_wrap=True)
         console.print(
-            f"moving {made.files} files, {made.bytes / 2**20:.0f} MiB: {places.source} -> {places.destination}"
+            f"moving {made.files} files, {made.bytes / 2**20:.0f} MiB: {places.source} -> {places.destination}",
+            soft_wrap=True,
         )
         run = client.post(f"/api/jobs/{job_id}/run")
         result = watch_run(client, run["id"], console)

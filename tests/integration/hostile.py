@@ -15,7 +15,7 @@ import websocket
 import zstandard
 
 from fileflux.protocol.frames import Piece, WholeFrame, iter_binary
-from fileflux.protocol.limits import DEFAULT_LIMITS
+from fileflux.protocol.limits import DEFAULT_LIMITS, HEADER_SIZE
 from fileflux.storage.cluster import DATABASE, USER, Cluster
 from tests.integration.harness import Agent, Hub
 from tests.integration.peer import Peer
@@ -167,12 +167,18 @@ class SourcePeer(End):
         return struct.pack(">4sIII32sIIB", b"FFXF", *values.values()) + body
 
     def post(self, frame: bytes) -> None:
-        """Send a frame that the hub will count, as soon as the window allows it."""
-        while self.sent + len(frame) > self.up_to and self._end is None:
-            if self.next() is None:
-                return
-        self.sent += len(frame)
-        self.binary(frame)
+        """Send a frame that the hub will count, in pieces where the window is too small for all of it."""
+        offset = 0
+        while offset < len(frame) and self._end is None:
+            length = min(self.up_to - self.sent, len(frame) - offset)
+            if length < min(HEADER_SIZE, len(frame) - offset):
+                if self.next() is None:
+                    return
+                continue
+            part = struct.pack(">4sIII", b"FFXP", self.wire, *struct.unpack_from(">I", frame, 8), offset)
+            self.binary(frame if length == len(frame) else part + frame[offset : offset + length])
+            self.sent += length
+            offset += length
 
     def send(self, indexes: Iterable[int]) -> None:
         for index in indexes:
