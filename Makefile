@@ -34,7 +34,7 @@ test: $(DEV_STAMP)
 	$(BIN)/pytest -n 2 --dist loadfile -m 'not long' $(ARGS)
 
 test-unit: $(DEV_STAMP)
-	$(BIN)/pytest -m unit $(ARGS)
+	$(BIN)/pytest -n 2 -m unit $(ARGS)
 
 test-long: $(DEV_STAMP)
 	@scripts/test-needs.sh

@@ -205,6 +205,11 @@ class Stream:
         self.bytes_wire += length
 
     def _complete(self, header: FrameHeader) -> None:
+        if self.acked.contains(header.index):
+            # The destination answers the first piece of what it has with an ack, which may have been here before the last piece:
+            # no other will follow, and a chunk that counts as acknowledged and as on its way would be one that is never granted.
+            self.acked_bytes += self.frames.pop(header.index, 0) + header.frame_size
+            return
         previous = self.frames.get(header.index, 0)
         # A chunk sent again while its first frame is unacknowledged: one ack will free both.
         self.frames[header.index] = previous + header.frame_size

@@ -6,6 +6,7 @@ is the application loaded. ``timeout`` is 0, since liveness of agents is the pro
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +47,16 @@ class HubWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
         runtime.patch()
         super().patch()
+
+    def notify(self) -> None:
+        """Once a second. Without its arbiter, and so without the embedded database, this process ends at once.
+
+        An orderly stop would wait for a database that is gone, and the next hub would wait for port and data folder. Nothing is lost:
+        a run goes on from what is stored, as after any other crash.
+        """
+        if os.getppid() != self.ppid:
+            os._exit(1)
+        super().notify()
 
 
 class HubArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types

@@ -96,6 +96,21 @@ def test_a_new_link_levels_the_counts_and_late_acks_free_nothing() -> None:
     assert one.acked.contains(0)
 
 
+def test_a_chunk_that_was_acknowledged_before_it_came_again_frees_itself() -> None:
+    one = stream()
+    one.take_frame(header(0))
+    one.relink()
+    one.up_to += 10 * CHUNK
+    head = header(0)
+    one.take_piece(piece(0, 0, 1000, head))
+    one.acknowledge(0, 0)
+    one.take_piece(piece(0, 1000, head.frame_size - 1000))
+    assert one.frames == {}
+    assert one.acked_bytes == one.received
+    assert one.left_max == 3 * one.frame_max, "the other chunks can still be granted"
+    assert one.acknowledge(0, 0) == 0
+
+
 def test_equal_chunks_count_when_the_destination_acknowledges_them() -> None:
     one = stream()
     with pytest.raises(RemoteProtocolError, match="at 0 hashes"):

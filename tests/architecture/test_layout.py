@@ -68,7 +68,7 @@ def test_rules_have_tests_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "table", sorted(name for name in modules() if name.endswith("_state") or name in {"fileflux.jobs.run"})
+    "table", sorted(name for name in modules() if name.endswith("_state") or name == "fileflux.jobs.run")
 )
 def test_every_state_table_is_walked(table: str) -> None:
     """Some test imports the table itself, or walks all tables of the agent by their modules."""
