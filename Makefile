@@ -59,6 +59,8 @@ cases: $(DEV_STAMP)
 bench: $(DEV_STAMP)
 	$(BIN)/python scripts/bench/end_to_end.py
 	$(BIN)/python scripts/bench/loop.py
+	$(BIN)/python scripts/bench/relay.py
+	$(BIN)/python scripts/bench/websocket.py
 
 audit-deps: $(DEV_STAMP)
 	$(PIP) install pip-audit

@@ -15,7 +15,8 @@ The retry policy, the supervisor and the command line's exit code look at the ma
     ├── AuthError                no valid credentials
     ├── ForbiddenError           valid credentials, not enough rights
     ├── UnavailableError         database, hub, agent or worker is not there just now
-    │   └── WorkerDiedError      the worker process that held the task ended before it answered
+    │   ├── WorkerDiedError      the worker process that held the task ended before it answered
+    │   └── UpgradeRefusedError  something between agent and hub does not let WebSocket through (protocol/upgrade.py)
     └── OverloadedError          a bounded queue is full
 """
 
@@ -142,6 +143,7 @@ TRANSFER_CODES: Final[dict[str, bool]] = {
     # code: worth trying again without a person? (jobs/retry.py decides how often)
     "source_changed": True,
     "stale_have": True,
+    "no_answer": True,  # an agent with a live session did not answer a request
     "busy": True,  # another live transfer has the same final name
     "worker_died": True,
     "no_space": True,

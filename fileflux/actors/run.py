@@ -37,6 +37,7 @@ from fileflux.storage.transfers import RunSums, TransferUpdate
 log = structlog.get_logger("fileflux.run")
 
 FETCH_ROWS = 500
+LIST_TRIES = 3
 QUEUE_LOW = 250
 """Fewer rows than this in the queue: fetch more, list more."""
 
@@ -76,6 +77,8 @@ class Run(Actor[a.RunMessage]):
         self._adopting = adopted
         self._list_pending = False
         self._list_answered = True
+        self._list_asked_at = 0.0
+        self._list_silences = 0
         self._sums: RunSums | None = None
         self._deciding: Callable[[], None] | None = None
         self._early_end: tuple[RunStatus, str] | None = None
@@ -94,6 +97,7 @@ class Run(Actor[a.RunMessage]):
         self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
         self._deps.hub.tell(a.Watch(self._agents.ids, self.ref))
         self.after(max(1.0, self._row.seconds_to_deadline), a.Tick("deadline"))
+        self.after(self._silence_check_every, a.Tick("silence"))
 
     def on_stop(self) -> None:
         self._deps.hub.tell_control(a.Unwatch(self.ref))
@@ -152,6 +156,8 @@ class Run(Actor[a.RunMessage]):
 
     def _agent_up(self, message: a.AgentUp) -> None:
         same = self._agents.up(message)
+        self._files.agents_back()
+        self._list_asked_at = self.now()
         for role in self._agents.roles(message.agent_id):
             if same:
                 self._files.each(lambda machine, role=role: machine.link_changed(role))  # type: ignore[misc]  # bound now
@@ -213,6 +219,7 @@ class Run(Actor[a.RunMessage]):
         port = self._agents.port(self._listing.role)
         if port is not None:
             self._list_answered = False
+            self._list_asked_at = self.now()
             request = self._listing.request(next(self._deps.ids))
             port.post(a.Post(request, reply_to=self.ref))
 
@@ -402,8 +409,34 @@ class Run(Actor[a.RunMessage]):
     def _tick(self, what: str) -> None:
         if what == "deadline":
             self._stop_early(RunStatus.FAILED, "the deadline passed before the run could end")
+        elif what == "silence":
+            self._look_for_silence()
+            self.after(self._silence_check_every, a.Tick("silence"))
         elif what.startswith("retry:"):
             self._files.retry_due(int(what.partition(":")[2]))
+
+    @property
+    def _silence_check_every(self) -> float:
+        return min(self._deps.limits.request_timeout, self._deps.limits.list_timeout) / 4
+
+    def _look_for_silence(self) -> None:
+        """Agents that are there and do not answer: ask again, or give up."""
+        if self._agents.missing(only_destination=False) is not None or self._early_end is not None:
+            return
+        self._files.give_up_silent(self._deps.limits.request_timeout)
+        if self._list_answered or self._listing.finished:
+            return
+        timeout = self._deps.limits.list_timeout
+        if self.now() - self._list_asked_at > timeout:
+            self._list_silences += 1
+            if self._list_silences >= LIST_TRIES:
+                self._stop_early(
+                    RunStatus.FAILED,
+                    f"the {self._listing.role} agent does not answer: no listing within {timeout:.0f} s",
+                )
+                return
+            self._listing.restart()
+            self._list_answered = True
 
     def _answer_waiters(self) -> None:
         waiters, self._waiters = self._waiters, []

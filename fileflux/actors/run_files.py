@@ -52,6 +52,8 @@ class Held:
     wire_before: int = 0
     compression: int = 0
     saved_at: float = 0.0
+    heard_at: float = 0.0
+    """When it was begun, or an agent last spoke of it."""
     receipt: a.Receipt | None = None
 
     @property
@@ -117,6 +119,7 @@ class Files:
             message.receipt.done()
             return
         machine = held.machine
+        held.heard_at = self._host.now()
         match message.item:
             case m.TransferAcceptItem() as item if item.role == "source":
                 effects = machine.source_accepted(item)
@@ -171,6 +174,23 @@ class Files:
         else:
             self.carry_out(held, held.machine.stored())
 
+    def agents_back(self) -> None:
+        """What was asked before an agent was away may still be answered: its time begins anew."""
+        for held in self.held.values():
+            held.heard_at = self._host.now()
+
+    def give_up_silent(self, timeout: float) -> None:
+        """Fail the attempts whose request was not answered; call only while both agents are there.
+
+        Opening a file is quick, so silence means that the answer will not come. Later steps may take hours and are not judged by time.
+        """
+        due = self._host.now() - timeout
+        for held in tuple(self.held.values()):
+            asked = {State.OPENING_SOURCE: "source", State.OPENING_DESTINATION: "destination"}.get(held.machine.state)
+            if asked is not None and held.heard_at < due:
+                reason = f"the {asked} agent did not answer for {timeout:.0f} s"
+                self.carry_out(held, held.machine.failed("no_answer", reason, retryable=True))
+
     def each(self, act: Callable[[TransferMachine], list[Effect]]) -> None:
         """Apply one step to every live machine."""
         for held in tuple(self.held.values()):
@@ -202,6 +222,7 @@ class Files:
 
     def _begin(self, held: Held) -> None:
         held.begun = True
+        held.heard_at = self._host.now()
         self._load += held.weight
         self.carry_out(held, held.machine.begin(self._host.open_attempt(held)))
 

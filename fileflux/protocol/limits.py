@@ -85,7 +85,7 @@ class Limits:
     list_timeout: float = 120.0
     """A page that takes longer: the listing is given up and started again."""
     request_timeout: float = 120.0
-    """A request without any sign of life of the transfer on a live session: a new attempt is made."""
+    """A transfer's request that an agent on a live session has not answered: a new attempt is made, as after a failure."""
     worker_in_flight: int = 4
     """Tasks handed to one worker at once: one runs, the others hide the way there and back."""
     worker_backlog: int = 20_000
