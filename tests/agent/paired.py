@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import random
 
-from flux_agent.transfer.engine import Engine
-from flux_agent.transfer.regions import UNIT, Region
-from flux_agent.transfer.turns import Turns
-
 from fileflux.clock import FakeClock
 from fileflux.protocol import messages as m
 from fileflux.protocol.frames import HavePage, Piece, WholeFrame, iter_binary
 from fileflux.protocol.limits import HEADER_SIZE, KIB, Limits
 from fileflux.protocol.ranges import RangeSet
+from flux_agent.transfer.engine import Engine
+from flux_agent.transfer.regions import UNIT, Region
+from flux_agent.transfer.turns import Turns
 
 from .memory_workers import Disk, MemoryWorkers
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from flux_agent.backoff import Backoff
 
 from fileflux.protocol.limits import DEFAULT_LIMITS
+from flux_agent.backoff import Backoff
 
 pytestmark = pytest.mark.unit
 

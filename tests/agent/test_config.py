@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from flux_agent import config
 
 from fileflux.errors import ConfigError
+from flux_agent import config
 
 pytestmark = pytest.mark.unit
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from flux_agent.connection import Connection
-from flux_agent.transfer.turns import Turns
 
 from fileflux.actors.kernel import runtime
 from fileflux.clock import SystemClock
@@ -12,6 +10,8 @@ from fileflux.errors import AuthError, UnavailableError
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import Limits
 from fileflux.protocol.session import HelloReceived, MessageReceived, Session, Side
+from flux_agent.connection import Connection
+from flux_agent.transfer.turns import Turns
 
 LIMITS = Limits(reconnect_initial=0.01, reconnect_max=0.01, duplicate_wait=0.05, heartbeat_interval=0.05)
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from flux_agent.transfer.digest import ChunkDigest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flux_agent.transfer.digest import ChunkDigest
 
 pytestmark = pytest.mark.unit
 

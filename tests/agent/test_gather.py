@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from flux_agent.transfer.gather import RANGES_MAX, Outgoing
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import DEFAULT_LIMITS, HAVE_PAGE_MAX, MAX_ITEMS
+from flux_agent.transfer.gather import RANGES_MAX, Outgoing
 
 pytestmark = pytest.mark.unit
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from flux_agent.transfer.regions import UNIT, Region
-from flux_agent.transfer.turns import Turns
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flux_agent.transfer.regions import UNIT, Region
+from flux_agent.transfer.turns import Turns
 
 pytestmark = pytest.mark.unit
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from flux_agent.requests import LISTINGS_MAX, Requests
 
 from fileflux.errors import LocalProtocolError, TransferError
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import DEFAULT_LIMITS
+from flux_agent.requests import LISTINGS_MAX, Requests
 
 pytestmark = pytest.mark.unit
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from flux_agent.transfer.sender import PieceSize
 
 from fileflux.protocol.limits import KIB, MIB, Limits
+from flux_agent.transfer.sender import PieceSize
 
 pytestmark = pytest.mark.unit
 

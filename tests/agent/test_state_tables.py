@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from flux_agent.transfer import sink_state, source_state
 
 pytestmark = pytest.mark.unit

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from flux_agent.files import kernel_calls
 
 from .files.tasks_bench import CHUNK, Bench, fails, frame_of, sha, text

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flux_agent.transfer import open_files
 
 from fileflux.errors import LocalProtocolError, TransferError
 from fileflux.protocol.compression import decompress
 from fileflux.protocol.frames import check_geometry, parse_frame_header
 from fileflux.protocol.limits import HEADER_SIZE, MAX_CHUNKS
+from flux_agent.transfer import open_files
 
 from .files.tasks_bench import CHUNK, Bench, fails, sha, text
 

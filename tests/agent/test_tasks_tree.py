@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from flux_agent.transfer import tree_tasks
 
 from .files.tasks_bench import Bench, fails

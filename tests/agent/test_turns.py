@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+
 from flux_agent.transfer.turns import Turns
 
 pytestmark = pytest.mark.unit

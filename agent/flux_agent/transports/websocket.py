@@ -6,13 +6,12 @@ import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from fileflux.protocol.websocket import WebSocketLink, client_handshake
-
 from fileflux.actors.kernel.pump import Pump
 from fileflux.actors.kernel.sockets import plain_socket
 from fileflux.clock import Clock
 from fileflux.errors import UnavailableError
 from fileflux.protocol.limits import Limits
+from fileflux.protocol.websocket import WebSocketLink, client_handshake
 
 
 class WebSocketDialer:

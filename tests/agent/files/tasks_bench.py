@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flux_agent.transfer.tasks import agent_tasks
 
 from fileflux.errors import TransferError
 from fileflux.protocol.compression import compress
 from fileflux.protocol.frames import FrameHeader, chunk_length, total_chunks
 from fileflux.protocol.limits import HEADER_SIZE, KIB
 from fileflux.workers.slots import Arena, ArenaView
+from flux_agent.transfer.tasks import agent_tasks
 
 CHUNK = 256 * KIB
 PART = "0123456789abcdef" * 2

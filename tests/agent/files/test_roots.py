@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from fileflux.errors import ConfigError, FluxError
 from flux_agent.files.guard import part_name
 from flux_agent.files.handles import Directory
 from flux_agent.files.roots import Place, Roots
-
-from fileflux.errors import ConfigError, FluxError
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from fileflux.errors import FluxError
+from fileflux.jobs.filters import compile_rules
 from flux_agent.files import walk
 from flux_agent.files.posix import PosixDirectory
 from flux_agent.files.roots import Roots
 from flux_agent.files.walk import Found, Listing, Trouble
-
-from fileflux.errors import FluxError
-from fileflux.jobs.filters import compile_rules
 
 
 @pytest.fixture
