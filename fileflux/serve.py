@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fileflux import file_lock
 from fileflux.errors import ConfigError
-from fileflux.protocol.limits import DEFAULT_LIMITS, Limits
+from fileflux.protocol.limits import DEFAULT_LIMITS, MAX_CHUNK_SIZE, MIB, Limits
 
 if TYPE_CHECKING:
     from fileflux.storage.embedded import EmbeddedPostgres
@@ -170,7 +170,8 @@ class _Hub:
         database = self._database = pool.Database(self._database_url, settings.limits)
         database.wait_until_ready(30)
         migrate(database)
-        arena = self._arena = Arena(32 * 1024 * 1024)
+        # Room for the largest frame, so that `hub_check: all` holds for every chunk size; pages that are not used cost nothing.
+        arena = self._arena = Arena(MAX_CHUNK_SIZE + 16 * MIB)
         workers = WorkerPool(
             settings.workers, "fileflux.workers.tasks:hub_tasks", arena=arena, limits=settings.limits, name="hub"
         )

@@ -86,13 +86,13 @@ def pieces(wire_id: int, size: int) -> list[list[bytes]]:
 def once(wire_id: int, size: int, *, hop: bool) -> float:
     """Seconds a piece."""
     source, destination = Port(), Port()
-    relay = Relay(WIDE, SystemClock(), HubCheck(None, Arena(4096)))  # type: ignore[arg-type]
-    relay.receive(a.OpenAttempt(wire_id, Run(), 1, source, destination, "off"))  # type: ignore[arg-type]
+    relay = Relay(WIDE, SystemClock(), HubCheck(None, Arena(4096)))
+    relay.receive(a.OpenAttempt(wire_id, Run(), 1, source, destination, "off"))
     relay.receive(a.OpenRoute(wire_id, CHUNKS * DEFAULT_CHUNK_SIZE, DEFAULT_CHUNK_SIZE, CHUNKS))
     relay.receive(a.StartRoute(wire_id, 0))
     work = pieces(wire_id, size)
     supervisor = Supervisor("bench", "one_for_one")
-    ref = supervisor.start_child(ChildSpec("hop", lambda: Hop(lambda data: relay.receive_binary(source, data))))  # type: ignore[arg-type]
+    ref = supervisor.start_child(ChildSpec("hop", lambda: Hop(lambda data: relay.receive_binary(source, data))))
     count, begun = 0, time.thread_time()
     for index, chunk in enumerate(work):
         for data in chunk:
@@ -101,10 +101,10 @@ def once(wire_id: int, size: int, *, hop: bool) -> float:
                 ref.tell(data)
                 runtime.yield_loop()
             else:
-                relay.receive_binary(source, data)  # type: ignore[arg-type]
+                relay.receive_binary(source, data)
                 runtime.yield_loop()
         ack = ChunkAck((ChunksItem(wire_id, ((index, index),)),))
-        relay.receive(a.FromAgent(destination, ack, Receipt()))  # type: ignore[arg-type]
+        relay.receive(a.FromAgent(destination, ack, Receipt()))
     spent = time.thread_time() - begun
     supervisor.stop()
     return spent / count

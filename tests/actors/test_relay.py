@@ -127,7 +127,7 @@ def test_everything_ends_in_any_order_of_events(seed: int) -> None:
         total = max(1, -(-size // CHUNK))
         sources[wire_id] = Source(wire_id, total, size)
         targets[wire_id] = chance.choice(destinations)
-        relay.receive(a.OpenAttempt(wire_id, run, wire_id, source, targets[wire_id], "off"))  # type: ignore[arg-type]
+        relay.receive(a.OpenAttempt(wire_id, run, wire_id, source, targets[wire_id], "off"))
         relay.receive(a.OpenRoute(wire_id, size, CHUNK, total))
         relay.receive(a.StartRoute(wire_id, 0))
     acked: dict[int, int] = dict.fromkeys(sources, 0)
@@ -146,7 +146,7 @@ def test_everything_ends_in_any_order_of_events(seed: int) -> None:
                 ranges = ((one.finished[acked[wire_id]], one.finished[-1]),)
                 acked[wire_id] = len(one.finished)
                 ack = m.ChunkAck((m.ChunksItem(wire_id, ranges),))
-                relay.receive(a.FromAgent(targets[wire_id], ack, Receipt()))  # type: ignore[arg-type]
+                relay.receive(a.FromAgent(targets[wire_id], ack, Receipt()))
                 progress = True
                 if wire_id in run.done:
                     relay.receive(a.CloseAttempt(wire_id))
