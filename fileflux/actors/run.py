@@ -65,7 +65,6 @@ class Run(Actor[a.RunMessage]):
         super().__init__()
         self._row = row
         self._deps = deps
-        self._adopted = adopted
         self._spec = JobSpec.from_json(row.spec)
         self._machine = RunMachine(status=RunStatus(row.status) if not adopted else RunStatus.QUEUED)
         self._files = Files(self._spec, row.job_id or 0, row.id, self)

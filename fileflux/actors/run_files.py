@@ -43,7 +43,6 @@ class Held:
 
     row: TransferRow
     machine: TransferMachine
-    adopted: bool
     begun: bool = False
     chunks: int = 0
     bytes_done: int = 0
@@ -103,7 +102,7 @@ class Files:
                 self._begin(held)
         while self.queue and self._has_room() and len(self.held) < HELD_MAX:
             row, adopted = self.queue.popleft()
-            held = Held(row, self._machine(row, adopted=adopted), adopted, wire_before=row.bytes_wire)
+            held = Held(row, self._machine(row, adopted=adopted), wire_before=row.bytes_wire)
             self.held[row.id] = held
             self._begin(held)
 

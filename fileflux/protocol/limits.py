@@ -72,7 +72,6 @@ class Limits:
     """What a destination agent holds of chunks that are not yet written, over all its transfers."""
     relay_budget: int = 96 * MIB
     """Bytes of pieces that the hub holds at once, over all streams."""
-    relay_share_min: int = 1 * MIB
     relay_share_max: int = 16 * MIB
     slow_destination_after: float = 2.0
     """A destination that has not drained for so long shares half of relay_budget with all others like it."""
