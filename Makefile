@@ -60,6 +60,8 @@ bench: $(DEV_STAMP)
 	$(BIN)/python scripts/bench/end_to_end.py
 	$(BIN)/python scripts/bench/loop.py
 	$(BIN)/python scripts/bench/relay.py
+	$(BIN)/python scripts/bench/tls.py
+	$(BIN)/python scripts/bench/transports.py
 	$(BIN)/python scripts/bench/websocket.py
 
 audit-deps: $(DEV_STAMP)

@@ -38,10 +38,14 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Values by name, and where each came from: ``flag``, ``environment NAME``, ``file PATH`` or ``default``."""
+    """Values by name, and where each came from: ``flag``, ``environment NAME``, ``file PATH`` or ``default``.
+
+    ``files``: the configuration's own and every one that was named as holding a secret, also where another place had precedence.
+    """
 
     values: Mapping[str, Any]
     origins: Mapping[str, str]
+    files: tuple[Path, ...] = ()
 
 
 def load(
@@ -64,6 +68,7 @@ def load(
             raise ConfigError(f"{file}: unknown key {key!r}{_suggestion(key, known)}")
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    files = [] if file is None else [file]
     for setting in settings:
         layers = (
             ("flag", {name: value for name, value in flags.items() if value not in (None, [], ())}),
@@ -71,7 +76,10 @@ def load(
             (f"file {file}", in_file),
         )
         values[setting.name], origins[setting.name] = _resolve(setting, layers)
-    return Loaded(values, origins)
+        if setting.secret:
+            named = (layer.get(f"{setting.name}_file") for _, layer in layers)
+            files.extend(Path(path) for path in named if isinstance(path, str))
+    return Loaded(values, origins, tuple(dict.fromkeys(files)))
 
 
 def read_file(path: Path) -> dict[str, Any]:

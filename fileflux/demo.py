@@ -53,8 +53,8 @@ class Places:
         return self.root / f"{name}.log"
 
 
-def main(*, once: bool, data_dir: Path | None = None) -> int:
-    """Run the demo; returns the exit code. Without ``once`` it stays up until it is interrupted."""
+def main(*, once: bool, data_dir: Path | None = None, transport: str = "auto") -> int:
+    """Run the demo; returns the exit code. Without ``once`` it stays up until it is interrupted. ``transport``: of the agents."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -63,7 +63,7 @@ def main(*, once: bool, data_dir: Path | None = None) -> int:
     processes = Processes()
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        return run_demo(places, processes, console, once=once)
+        return run_demo(places, processes, console, once=once, transport=transport)
     except KeyboardInterrupt:
         console.print("stopping")
         return 0 if not once else 130
@@ -122,7 +122,7 @@ class Processes:
         self._running.clear()
 
 
-def run_demo(places: Places, processes: Processes, console: Console, *, once: bool) -> int:
+def run_demo(places: Places, processes: Processes, console: Console, *, once: bool, transport: str = "auto") -> int:
     """The demo itself; the caller stops ``processes``. Returns the exit code: 0 if everything was verified."""
     from fileflux.cli.client import HubClient
     from fileflux.cli.progress import watch_run
@@ -134,12 +134,14 @@ def run_demo(places: Places, processes: Processes, console: Console, *, once: bo
         for name, option, folder in zip(
             AGENTS, ("--read", "--write"), (places.source, places.destination), strict=True
         ):
-            start_agent(client, places, processes, name, option, folder)
-        agent_ids = [wait_online(client, processes, name) for name in AGENTS]
+            start_agent(client, places, processes, name, option, folder, transport)
+        agents = [wait_online(client, processes, name) for name in AGENTS]
+        agent_ids = [agent["id"] for agent in agents]
         shutil.rmtree(places.destination)
         places.destination.mkdir(mode=0o700)
         job_id = _demo_job(client, places, agent_ids)
         console.print(f"hub: {url}   login: {EMAIL}   password: {password}", soft_wrap=True)
+        console.print("agents: " + ", ".join(f"{agent['name']} by {agent['transport']}" for agent in agents))
         console.print(
             f"moving {made.files} files, {made.bytes / 2**20:.0f} MiB: {places.source} -> {places.destination}",
             soft_wrap=True,
@@ -175,7 +177,15 @@ def start_hub(places: Places, processes: Processes, console: Console) -> tuple[s
     raise UnavailableError(f"the hub did not start within {START_TIMEOUT:.0f} s; see {log}")
 
 
-def start_agent(client: HubClient, places: Places, processes: Processes, name: str, option: str, folder: Path) -> None:
+def start_agent(
+    client: HubClient,
+    places: Places,
+    processes: Processes,
+    name: str,
+    option: str,
+    folder: Path,
+    transport: str = "auto",
+) -> None:
     """Enrol an agent and start it with one allowed folder."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     agents = {agent["name"]: agent for agent in client.pages("/api/agents")}
@@ -185,18 +195,19 @@ def start_agent(client: HubClient, places: Places, processes: Processes, name: s
     _write_secret(token_file, token["value"])
     arguments = [
         "run", "--hub", client.url, "--token-file", str(token_file),
-        "--name", name, option, str(folder),
+        "--name", name, "--transport", transport, option, str(folder),
     ]  # fmt: skip
-    processes.start(name, "flux_agent.cli", arguments, places.log(name))
+    # The hub is on this machine, whatever proxy the environment names.
+    processes.start(name, "flux_agent.cli", arguments, places.log(name), {"FLUX_AGENT_PROXY": "none"})
 
 
-def wait_online(client: HubClient, processes: Processes, name: str) -> int:
-    """The agent's id, once the hub says that it is online."""
+def wait_online(client: HubClient, processes: Processes, name: str) -> dict[str, Any]:
+    """The agent, once the hub says that it is online."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         for agent in client.pages("/api/agents"):
             if agent["name"] == name and agent["status"] == "online":
-                return int(agent["id"])
+                return agent
         processes.check()
         time.sleep(0.05)
     raise UnavailableError(

@@ -16,7 +16,8 @@ The retry policy, the supervisor and the command line's exit code look at the ma
     ├── ForbiddenError           valid credentials, not enough rights
     ├── UnavailableError         database, hub, agent or worker is not there just now
     │   ├── WorkerDiedError      the worker process that held the task ended before it answered
-    │   └── UpgradeRefusedError  something between agent and hub does not let WebSocket through (protocol/upgrade.py)
+    │   ├── UpgradeRefusedError  something between agent and hub does not let WebSocket through (protocol/upgrade.py)
+    │   └── ReachError           a layer of the agent's way to its hub fails (flux_agent.transports.reach)
     └── OverloadedError          a bounded queue is full
 """
 
@@ -124,9 +125,12 @@ class ForbiddenError(FluxError):
 
 
 class UnavailableError(FluxError):
+    """``retry_after``: seconds that the other end asked to wait before the next try; 0 when it said nothing."""
+
     code = "unavailable"
     retryable = True
     fault = Fault.ENVIRONMENT
+    retry_after: float = 0.0
 
 
 class WorkerDiedError(UnavailableError):

@@ -7,10 +7,12 @@ child, loads everything else after the fork (``web/server.py``).
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,10 @@ from fileflux.protocol.limits import DEFAULT_LIMITS, MAX_CHUNK_SIZE, MIB, Limits
 
 if TYPE_CHECKING:
     from fileflux.storage.embedded import EmbeddedPostgres
+    from fileflux.web.forwarded import Network
+    from fileflux.web.tls import HubTls
 
+WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  # compared, not bound
 TAKEOVER_WAIT = 10.0
 """After ``kill -9`` of the arbiter its server process lives on for 2 to 3 s and holds port and data folder."""
 
@@ -38,6 +43,13 @@ class ServeSettings:
     limits: Limits = DEFAULT_LIMITS
     admin_email: str | None = None
     admin_password: str | None = None
+    tls_files: tuple[Path, Path] | None = None
+    """Certificate and key."""
+    tls_auto: bool = False
+    """A certificate of the hub's own CA, below ``data_dir``, for this machine's names and ``tls_names``."""
+    tls_names: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
+    """Networks whose forwarding headers are believed."""
 
 
 def serve(settings: ServeSettings) -> None:
@@ -45,20 +57,26 @@ def serve(settings: ServeSettings) -> None:
     from fileflux.web.server import Hooks, HubApplication
 
     lock = lock_data_dir(settings.data_dir)
+    tls = _open_tls(settings)
     listener = bind(settings.host, settings.port)
+    if tls is None and not settings.trusted_proxies:
+        _warn_of_plain_http(settings.host, listener)
     postgres = _start_postgres(settings)
     url = settings.database_url or (postgres.url if postgres else "")
     address = listener.getsockname()
-    hub = _Hub(settings, url, f"http://{_host_for_url(settings.host)}:{address[1]}")
+    scheme = "http" if tls is None else "https"
+    hub = _Hub(settings, url, f"{scheme}://{_host_for_url(settings.host)}:{address[1]}", tls)
     hooks = Hooks(
         load=hub.load,
         ready=hub.ready,
+        refused=hub.refused,
         unload=hub.unload,
         every_second=lambda: _look_after(postgres),
         at_exit=lambda: postgres.stop() if postgres else None,
+        tls=tls,
     )
     try:
-        HubApplication(listener.detach(), hooks, settings.limits.stop_timeout).run()
+        HubApplication(listener.detach(), hooks, settings.limits).run()
     finally:
         os.close(lock)
 
@@ -115,6 +133,51 @@ def bind(host: str, port: int) -> socket.socket:
             raise ConfigError(f"cannot listen on {host} port {port} ({error.strerror}): {hint}") from error
 
 
+def _open_tls(settings: ServeSettings) -> HubTls | None:
+    """Raises ConfigError for a certificate that cannot be used."""
+    files = settings.tls_files
+    if not settings.tls_auto and files is None:
+        return None
+    from fileflux.clock import SystemClock
+    from fileflux.web.tls import HubTls
+
+    clock = SystemClock()
+    if files is not None:
+        tls = HubTls(lambda: files, settings.limits, clock)
+    else:
+        folder = settings.data_dir / "tls"
+        tls = HubTls.auto(folder, lambda: _own_names(settings), settings.limits, clock)
+        _say(f"TLS by this hub's own CA: {folder / 'ca.pem'}, also at /ca.pem")
+    for warning in tls.warnings:
+        _say(f"warning: {warning}")
+    return tls
+
+
+def _own_names(settings: ServeSettings) -> list[str]:
+    """What clients may call this hub."""
+    from fileflux.web.own_ca import check_name
+
+    names = ["localhost", "127.0.0.1", "::1"]
+    # A system may be called what no certificate can hold.
+    with suppress(ConfigError):
+        names.append(check_name(socket.gethostname()))
+    if settings.host not in WILDCARDS:
+        names.append(settings.host)
+    return [*names, *settings.tls_names]
+
+
+def _warn_of_plain_http(host: str, listener: socket.socket) -> None:
+    if not ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback:
+        _say(
+            f"WARNING: {host or 'every address'} is open to the network without TLS: passwords, tokens and files can be read on their way."
+            " Use --tls auto, or --tls-cert and --tls-key, or --trusted-proxy with a TLS proxy in front"
+        )
+
+
+def _say(line: str) -> None:
+    print(f"fileflux: {line}", file=sys.stderr, flush=True)  # noqa: T201  # for the person who starts it
+
+
 def _start_postgres(settings: ServeSettings) -> EmbeddedPostgres | None:
     if settings.database_url:
         return None
@@ -131,7 +194,7 @@ def _look_after(postgres: EmbeddedPostgres | None) -> None:
 
 
 def _host_for_url(host: str) -> str:
-    if host in ("", "0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+    if host in WILDCARDS:
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 
@@ -139,13 +202,15 @@ def _host_for_url(host: str) -> str:
 class _Hub:
     """What lives in the server process."""
 
-    def __init__(self, settings: ServeSettings, database_url: str, url: str) -> None:
+    def __init__(self, settings: ServeSettings, database_url: str, url: str, tls: HubTls | None) -> None:
         self._settings = settings
         self._database_url = database_url
         self._url = url
+        self._tls = tls
         self._tree: Any = None
         self._arena: Any = None
         self._database: Any = None
+        self._refusals: Any = None
 
     def load(self) -> Any:
         """Connect, migrate, start the actors, make the application."""
@@ -157,15 +222,19 @@ class _Hub:
         from fileflux.storage import pool
         from fileflux.storage import settings as stored
         from fileflux.storage.migrate import migrate
-        from fileflux.web import agent_ws, live
+        from fileflux.web import agent_check, agent_poll, agent_ws, context, install, live
         from fileflux.web.app import create_app
         from fileflux.web.deps import Deps
+        from fileflux.web.forwarded import Forwarded
+        from fileflux.web.polling_links import PollingLinks
         from fileflux.workers.pool import WorkerPool
         from fileflux.workers.slots import Arena
 
         settings, clock = self._settings, SystemClock()
         keep_freed_memory()
         configure()
+        if self._tls is not None:
+            self._tls.catch_up()
         pool.green()
         database = self._database = pool.Database(self._database_url, settings.limits)
         database.wait_until_ready(30)
@@ -182,14 +251,24 @@ class _Hub:
             secret = stored.secret(tx, "jwt")
         hub_runs = live.HubRuns(database, tree)
         agents = live.HubAgents(tree, clock)
-        deps = Deps(database, tree.bus, settings.limits, secret, clock, hub_runs, hub_runs, agents, passwords)
+        ca_pem = None if self._tls is None else self._tls.ca_pem
+        deps = Deps(database, tree.bus, settings.limits, secret, clock, hub_runs, hub_runs, agents, passwords, ca_pem)
+        install.prepare()
         app = create_app(deps)
+        self._refusals = context.services_of(app).refusals
         app.extensions[agent_ws.EXTENSION] = agent_ws.Accepting(database, tree, settings.limits, clock)
+        app.extensions[agent_poll.LINKS] = PollingLinks(tree.pump, settings.limits, clock)
         app.register_blueprint(agent_ws.blueprint)
-        return app
+        app.register_blueprint(agent_poll.blueprint)
+        app.register_blueprint(agent_check.blueprint)
+        return Forwarded(app, settings.trusted_proxies)
 
     def ready(self) -> None:
         print(f"listening on {self._url}", flush=True)  # noqa: T201  # the line that scripts wait for
+
+    def refused(self, address: str, code: str) -> None:
+        """What came over a connection was no request; one address cannot fill the audit log with it."""
+        self._refusals.record(address, "anonymous", "http.refused", "", code)
 
     def unload(self) -> None:
         """Stop actors, then workers; transfers go on with the next process."""

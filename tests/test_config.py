@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fileflux.config import Setting, load, read_file
@@ -106,3 +108,16 @@ def test_an_empty_secret_file(tmp_path):
     (tmp_path / "t").write_text("\n")
     with pytest.raises(ConfigError, match="empty"):
         resolve(tmp_path, flags={"token_file": str(tmp_path / "t")})
+
+
+def test_every_file_that_is_named_is_told(tmp_path):
+    assert resolve(tmp_path).files == ()
+    (tmp_path / "one").write_text("1")
+    loaded = resolve(
+        tmp_path,
+        flags={"token_file": str(tmp_path / "one")},
+        environment={"X_TOKEN_FILE": "/two"},
+        file="token_file: three\nhub: h\n",
+    )
+    assert loaded.values["token"] == "1"
+    assert loaded.files == (tmp_path / "c.yaml", tmp_path / "one", Path("/two"), Path("three"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-if "run" in sys.argv[1:2]:
-    # Before anything imports socket or threading: only `run` serves many things at once, the other commands stay plain and quick.
+if sys.argv[1:2] in (["run"], ["doctor"]):
+    # Before anything imports socket or threading: `run` serves many things at once, and `doctor` goes its ways; the others stay plain and quick.
     from fileflux.actors.kernel.runtime import patch
 
     patch()
@@ -13,11 +13,14 @@ if "run" in sys.argv[1:2]:
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fileflux.errors import ConfigError, FluxError
+from fileflux.errors import AuthError, ConfigError, FluxError
+
+if TYPE_CHECKING:
+    from fileflux.config import Loaded
 
 app = typer.Typer(
     help="FileFlux agent: moves the files of this machine for a hub.",
@@ -28,7 +31,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="The agent's configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
-Hub = Annotated[str | None, typer.Option(help="The hub's URL, http://HOST:PORT.")]
+Hub = Annotated[str | None, typer.Option(help="The hub's URL, https://HOST:PORT.")]
 Token = Annotated[str | None, typer.Option(help="The agent's token; better in a file, other users see command lines.")]
 TokenFile = Annotated[Path | None, typer.Option(help="A file that holds the token.")]
 Name = Annotated[str | None, typer.Option(help="The name shown at the hub; the host's name otherwise.")]
@@ -43,7 +46,14 @@ ConfigFile = Annotated[
 ]
 Workers = Annotated[int | None, typer.Option(help="Worker processes for chunks; one for each core otherwise.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain http to other machines.")]
-Transport = Annotated[str | None, typer.Option(help="auto or websocket.")]
+Transport = Annotated[str | None, typer.Option(help="auto, websocket or polling.")]
+Proxy = Annotated[
+    str | None,
+    typer.Option(
+        help="http://HOST:PORT, or none. HTTPS_PROXY and NO_PROXY otherwise; with a password better in a file."
+    ),
+]
+CaFile = Annotated[Path | None, typer.Option(help="The CA (PEM) of the hub's certificate; the system's CAs otherwise.")]
 
 
 @app.command()
@@ -58,21 +68,61 @@ def run(
     workers: Workers = None,
     insecure: Insecure = False,
     transport: Transport = None,
+    proxy: Proxy = None,
+    ca_file: CaFile = None,
 ) -> None:
     """Connect to the hub and serve its jobs until stopped."""
     from flux_agent import config as agent_config
 
-    loaded = agent_config.load(
-        _flags(hub, token, token_file, name, read, write, workers, transport, insecure=insecure), os.environ, config
-    )
-    own = tuple(path for path in (config, token_file) if path is not None)
-    checked = agent_config.check(loaded, own_files=own)
+    flags = _flags(hub, token, token_file, name, read, write, workers, transport, proxy, ca_file, insecure=insecure)
+    checked = agent_config.check(_loaded(flags, config), environment=os.environ)
+
+    import structlog
 
     from fileflux.log import configure
     from flux_agent import runtime
 
     configure()
+    if checked.exposed:
+        structlog.get_logger("flux_agent").warning(
+            "insecure_hub",
+            hub=checked.hub,
+            help="--insecure: everybody on the way can read the token and the files, and change them; let the hub speak TLS",
+        )
     runtime.run(checked)
+
+
+@app.command()
+def doctor(
+    hub: Hub = None,
+    token: Token = None,
+    token_file: TokenFile = None,
+    name: Name = None,
+    read: Read = None,
+    write: Write = None,
+    config: ConfigFile = None,
+    workers: Workers = None,
+    insecure: Insecure = False,
+    transport: Transport = None,
+    proxy: Proxy = None,
+    ca_file: CaFile = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="table or json.")] = "table",
+) -> None:
+    """Go the way to the hub step by step and say which one fails and what to do. Takes the options of `run`; disturbs no running agent.
+
+    Ends with 0 when an agent would work, 2 for the configuration, 4 for the token, 5 for what may pass by itself.
+    """
+    from fileflux.log import configure
+    from flux_agent import doctor as examination
+
+    # What is wrong is in the report; what the parts of an agent log meanwhile would only say it twice.
+    configure(level="critical")
+    if output not in ("table", "json"):
+        raise ConfigError(f"--output must be table or json, not {output!r}")
+    flags = _flags(hub, token, token_file, name, read, write, workers, transport, proxy, ca_file, insecure=insecure)
+    report = examination.examine(lambda: _loaded(flags, config), os.environ)
+    typer.echo(examination.as_json(report) if output == "json" else examination.as_text(report))
+    raise typer.Exit(report.exit_code)
 
 
 @app.command()
@@ -100,6 +150,12 @@ def config_show(
     typer.echo(json.dumps(shown, indent=2))
 
 
+def _loaded(flags: dict[str, Any], file: Path | None) -> Loaded:
+    from flux_agent import config as agent_config
+
+    return agent_config.load(flags, os.environ, file)
+
+
 def _flags(
     hub: str | None,
     token: str | None,
@@ -109,9 +165,11 @@ def _flags(
     write: list[str] | None,
     workers: int | None,
     transport: str | None,
+    proxy: str | None,
+    ca_file: Path | None,
     *,
     insecure: bool,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     return {
         "hub": hub,
         "token": token,
@@ -121,6 +179,8 @@ def _flags(
         "write": write,
         "workers": workers,
         "transport_mode": transport,
+        "proxy": proxy,
+        "ca_file": str(ca_file) if ca_file else None,
         "insecure": insecure or None,
     }
 
@@ -134,7 +194,7 @@ def main() -> None:
         sys.exit(2)
     except FluxError as error:
         sys.stderr.write(f"flux-agent: {error}\n")
-        sys.exit(5 if error.retryable else 1)
+        sys.exit(4 if isinstance(error, AuthError) else 5 if error.retryable else 1)
     except KeyboardInterrupt:
         sys.exit(130)
 

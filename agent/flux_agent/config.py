@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from fileflux import config
 from fileflux.config import Setting
 from fileflux.errors import ConfigError
 from fileflux.protocol.limits import DEFAULT_LIMITS, Limits
+from flux_agent.installed import private_folders, program_folders
 
 PREFIX: Final = "FLUX_AGENT"
 SETTINGS: Final = (
@@ -28,30 +30,52 @@ SETTINGS: Final = (
     Setting("transport_mode", default="auto"),
     Setting("websocket_probe_interval", "number"),
     Setting("heartbeat_interval", "number"),
-    Setting("proxy"),
+    # A proxy's URL may hold a password.
+    Setting("proxy", secret=True),
     Setting("ca_file"),
+    Setting("ca_pin"),
     Setting("bandwidth_limit", "integer"),
     Setting("workers", "integer", 0),
     Setting("insecure", "boolean", default=False),
     Setting("limits", "table", {}),
 )
-NOT_YET: Final = ("proxy", "ca_file", "bandwidth_limit")
-TransportMode = Literal["auto", "websocket"]
+NOT_YET: Final = ("bandwidth_limit",)
+TransportMode = Literal["auto", "websocket", "polling"]
+PROXY_VARIABLES: Final = tuple(
+    spelling for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for spelling in (name, name.upper())
+)
+_PIN: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """Checked values. ``protected``: paths that no job may touch even below a root (the agent's own files)."""
+    """Checked values. What is the agent's own no job may touch, even below a root: ``protected`` is neither read nor written (configuration and
+    secrets), ``program`` is not written.
+
+    ``pin``: SHA-256 of the hub's CA certificate in hex. ``proxy``: as it was written, ``none`` for the direct way; None leaves the choice to
+    ``proxy_environment``, what the environment says of proxies.
+    """
 
     hub: str
-    token: str
+    token: str = field(repr=False)
     name: str
     read: tuple[str, ...]
     write: tuple[str, ...]
     protected: tuple[str, ...]
+    program: tuple[str, ...]
     transport_mode: TransportMode
     workers: int
     limits: Limits
+    insecure: bool = False
+    pin: str | None = None
+    ca_file: Path | None = None
+    proxy: str | None = field(default=None, repr=False)
+    proxy_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def exposed(self) -> bool:
+        """Everybody on the way to the hub can read what goes there: plain http to another machine."""
+        return self.hub.startswith("http:") and not is_loopback(urlsplit(self.hub).hostname or "")
 
 
 def load(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None) -> config.Loaded:
@@ -69,8 +93,16 @@ def usual_file() -> Path:
     return Path(platformdirs.user_config_dir("fileflux")) / "flux-agent.yaml"
 
 
-def check(loaded: config.Loaded, *, own_files: tuple[Path, ...] = ()) -> AgentConfig:
-    """Turn raw values into a configuration to run with. Raises ConfigError with what to change."""
+def check(
+    loaded: config.Loaded,
+    *,
+    environment: Mapping[str, str] | None = None,
+    roots_exist: bool = True,
+) -> AgentConfig:
+    """Turn raw values into a configuration to run with. Raises ConfigError with what to change.
+
+    Of ``environment`` only what it says of proxies is used. ``roots_exist`` False leaves it to the caller to look at the roots.
+    """
     values = loaded.values
     for name in NOT_YET:
         if values[name] is not None:
@@ -85,13 +117,26 @@ def check(loaded: config.Loaded, *, own_files: tuple[Path, ...] = ()) -> AgentCo
     for name in ("heartbeat_interval", "websocket_probe_interval"):
         if values[name] is not None:
             overrides[name] = values[name]
+    hub = check_hub(values["hub"], insecure=values["insecure"])
+    token, pin = _check_token(values["token"])
+    protected = _absolute(usual_file().parent, *private_folders(), *loaded.files)
+    ca_file = None if values["ca_file"] is None else Path(values["ca_file"])
+    program = _absolute(*program_folders(), *(() if ca_file is None else (ca_file,)))
     return AgentConfig(
-        hub=check_hub(values["hub"], insecure=values["insecure"]),
-        token=_check_token(values["token"]),
+        hub=hub,
+        token=token,
+        pin=_check_pin(pin, values["ca_pin"], hub),
+        ca_file=ca_file,
+        proxy=values["proxy"],
+        proxy_environment={name: value for name, value in (environment or {}).items() if name in PROXY_VARIABLES},
+        insecure=values["insecure"],
         name=_check_name(values["name"] or socket.gethostname()),
-        read=tuple(_check_root(path, write=False) for path in values["read"]),
-        write=tuple(_check_root(path, write=True) for path in values["write"]),
-        protected=tuple(str(path.absolute()) for path in (usual_file().parent, *own_files)),
+        read=tuple(_check_root("--read", path, protected, exists=roots_exist) for path in values["read"]),
+        write=tuple(
+            _check_root("--write", path, (*protected, *program), exists=roots_exist) for path in values["write"]
+        ),
+        protected=protected,
+        program=program,
         transport_mode=_check_mode(values["transport_mode"]),
         workers=_check_workers(values["workers"]),
         limits=DEFAULT_LIMITS.with_overrides(overrides),
@@ -99,7 +144,7 @@ def check(loaded: config.Loaded, *, own_files: tuple[Path, ...] = ()) -> AgentCo
 
 
 def check_hub(url: str, *, insecure: bool) -> str:
-    """The hub's base URL without a trailing slash. Plain HTTP only to this machine, unless ``insecure``."""
+    """The hub's base URL, ``http(s)://host:port``. Plain HTTP only to this machine, unless ``insecure``."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -113,19 +158,31 @@ def check_hub(url: str, *, insecure: bool) -> str:
         raise ConfigError("a hub URL holds no user or password: give the token with --token-file")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ConfigError(f"hub URL {url!r} must end behind the port")
-    if parts.scheme in ("https", "wss"):
+    scheme = "https" if parts.scheme in ("https", "wss") else "http"
+    host = _check_host(parts.hostname)
+    if scheme == "http" and not insecure and not is_loopback(host):
         raise ConfigError(
-            "https is not supported by this version: put the hub on this machine or use --insecure with http"
+            f"plain http to {host} would show the token to the network: use https://, or add --insecure to allow it"
         )
-    if not insecure and not _is_loopback(parts.hostname):
-        raise ConfigError(
-            f"plain http to {parts.hostname} would show the token to the network: add --insecure to allow it"
-        )
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"http://{host}:{port or 80}"
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}:{port or (443 if scheme == 'https' else 80)}"
 
 
-def _is_loopback(host: str) -> bool:
+def _check_host(host: str) -> str:
+    """As it goes over the network: names with other letters become their ASCII form."""
+    if ":" in host:
+        return host
+    try:
+        name = host.encode("idna").decode("ascii")
+    except UnicodeError:
+        name = ""
+    if not re.fullmatch(r"[a-z0-9_.-]{1,253}", name, re.IGNORECASE):
+        raise ConfigError(f"hub URL: {host!r} is no host name")
+    return name
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what goes there stays on this machine."""
     if host == "localhost":
         return True
     try:
@@ -134,11 +191,33 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _check_token(token: str) -> str:
+def _check_token(token: str) -> tuple[str, str | None]:
+    """The token that is sent, and the pin behind its dot."""
     token = token.strip()
     if not token.isascii() or not token.isprintable() or " " in token or len(token) > 512:
         raise ConfigError("the token has characters that no token has: copy it again from `fileflux tokens create`")
-    return token
+    secret, dot, pin = token.partition(".")
+    if dot and not _PIN.fullmatch(pin.lower()):
+        raise ConfigError("the token is cut or changed behind its dot: copy it again from `fileflux tokens create`")
+    return secret, pin.lower() if dot else None
+
+
+def _check_pin(from_token: str | None, given: str | None, hub: str) -> str | None:
+    """The one pin that holds, in lower-case hex."""
+    pin = from_token
+    if given is not None:
+        pin = given.strip().lower().removeprefix("sha256:").replace(":", "")
+        if not _PIN.fullmatch(pin):
+            raise ConfigError(
+                "ca_pin must be sha256:<64 hexadecimal digits>, the hash of the hub's CA certificate (DER)"
+            )
+        if from_token not in (None, pin):
+            raise ConfigError("ca_pin and the token name different CAs: leave ca_pin out")
+    if pin is not None and hub.startswith("http:"):
+        raise ConfigError(
+            f"the token names the hub's CA, so the hub speaks TLS: write https:{hub.removeprefix('http:')}"
+        )
+    return pin
 
 
 def _check_name(name: str) -> str:
@@ -147,18 +226,27 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _check_root(path: str, *, write: bool) -> str:
-    flag = "--write" if write else "--read"
-    if not Path(path).is_dir():
+def _absolute(*paths: Path) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(path.absolute()) for path in paths))
+
+
+def _check_root(flag: str, path: str, own: tuple[str, ...], *, exists: bool) -> str:
+    if exists and not Path(path).is_dir():
         raise ConfigError(f"{flag} {path}: this is not a directory; make it first or correct the path")
+    real = Path(path).resolve()
+    for owned in own:
+        if real.is_relative_to(Path(owned).resolve()):
+            raise ConfigError(
+                f"{flag} {path}: {owned} is the agent's own, where no job may go; choose another directory"
+            )
     return str(Path(path).absolute())
 
 
 def _check_mode(mode: str) -> TransportMode:
     match mode:
-        case "auto" | "websocket":
+        case "auto" | "websocket" | "polling":
             return mode
-    raise ConfigError(f"transport_mode must be auto or websocket, not {mode!r}")
+    raise ConfigError(f"transport_mode must be auto, websocket or polling, not {mode!r}")
 
 
 def _check_workers(count: int) -> int:

@@ -7,15 +7,22 @@ State is touched only inside the process's ``Turns``.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final
 
 import psutil
 import structlog
 
 from fileflux.actors.kernel import runtime
 from fileflux.clock import Clock
-from fileflux.errors import AuthError, FluxError, LocalProtocolError, OverloadedError, RemoteProtocolError
+from fileflux.errors import (
+    AuthError,
+    FluxError,
+    LocalProtocolError,
+    OverloadedError,
+    RemoteProtocolError,
+    UnavailableError,
+)
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import Limits
 from fileflux.protocol.link import Buffer, Link
@@ -30,12 +37,14 @@ from fileflux.protocol.session import (
     SessionEvent,
 )
 from flux_agent.backoff import Backoff
+from flux_agent.dialing import Dialer, Dialled
 from flux_agent.requests import Requests
 from flux_agent.transfer.engine import Engine
 from flux_agent.transfer.turns import Turns
 
 log = structlog.get_logger(__name__)
 
+CLOSE_NORMAL: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
 CLOSE_POLICY: Final = 1008
 CLOSE_TAKEN_OVER: Final = 4409
@@ -46,25 +55,19 @@ BACKLOG_MAX: Final = 10_000
 """Answers that wait for room in the outbox; more means a hub that asks and never acknowledges."""
 
 
-class TransportLink(Link, Protocol):
-    """A link with a heartbeat of its own."""
-
-    def tick(self, now: float) -> None: ...
-
-
 class Connection:
     """One per agent process. ``run`` in a greenlet of its own; ``stop`` from another."""
 
     def __init__(
         self,
-        dial: Callable[[], TransportLink],
+        dialer: Dialer,
         session: Session,
         engine: Engine,
         turns: Turns,
         limits: Limits,
         clock: Clock,
     ) -> None:
-        self._dial = dial
+        self._dialer = dialer
         self._session = session
         self._engine = engine
         self._turns = turns
@@ -72,7 +75,11 @@ class Connection:
         self._clock = clock
         self._backoff = Backoff(limits, random.random)
         self._requests: Requests | None = None
-        self._link: TransportLink | None = None
+        self._link: Link | None = None
+        # Links before a move, and silent ones: used for nothing, closed when the hub has said welcome on the new one at the latest, and ticked
+        # until they are over.
+        self._former: list[Link] = []
+        self._looking = False
         self._closed = runtime.Event()
         self._stopping = runtime.Event()
         self._close_code = 0
@@ -108,16 +115,18 @@ class Connection:
     def _one_link(self) -> float:
         """Live through one link; the seconds to wait before the next."""
         try:
-            link = self._dial()
+            dialled = self._dialer.dial()
         except AuthError as error:
-            log.warning("hub_refused_token", error=str(error), help="make a new token and put it into the token file")
+            if error.code == AuthError.code:
+                log.warning("hub_refused_token", error=str(error), help="put a new token into the token file")
             return self._backoff.refused()
         except FluxError as error:
-            wait = self._backoff.failed(self._clock.monotonic())
+            asked = error.retry_after if isinstance(error, UnavailableError) else 0.0
+            wait = max(self._backoff.failed(self._clock.monotonic()), asked)
             log.warning("hub_unreachable", error=str(error), next_try_s=round(wait, 1))
             return wait
         self._closed.clear()
-        self._turns.post(lambda: self._opened(link))
+        self._turns.post(lambda: self._opened(dialled))
         self._closed.wait()
         return self._after_close()
 
@@ -157,14 +166,50 @@ class Connection:
 
     # Turns
 
-    def _opened(self, link: TransportLink) -> None:
-        self._link = link
+    def _opened(self, dialled: Dialled, *, switch: bool = False) -> None:
+        link = self._link = dialled.link
         self._close_code, self._close_reason, self._retry_after = 0, "", 0.0
-        self._session.link_up(self._clock.monotonic())
+        self._session.link_up(self._clock.monotonic(), switch=switch, reason=dialled.reason)
         link.start(_Handler(self, link, self._turns))
         self._write()
         if self._stopping.is_set():
             self._close(CLOSE_GOING_AWAY, "the agent stops")
+
+    def _look_for_better(self) -> None:
+        """In a greenlet of its own."""
+        better = self._dialer.dial_better()
+        self._turns.post(lambda: self._move(better))
+
+    def _move(self, better: Dialled | None) -> None:
+        self._looking = False
+        if better is None:
+            return
+        if self._link is None or self._established_at is None or self._stopping.is_set():
+            better.link.close(CLOSE_NORMAL, "not needed any more")
+            return
+        log.info("moving", reason="a better link is open")
+        self._former.append(self._link)
+        self._unlink()
+        self._opened(better, switch=True)
+
+    def _unlink(self) -> None:
+        self._link = None
+        self._established_at = None
+        self._heartbeat_at = float("inf")
+        self._session.link_down()
+        self._engine.link_down()
+
+    def _give_up(self, event: LinkDead) -> None:
+        """Nothing comes from the peer: whether it answers the farewell is not waited for."""
+        link = self._link
+        if link is not None:
+            link.close(event.code, event.reason)
+            self._former.append(link)
+            self.on_closed(link, event.code, event.reason)
+
+    def _retire_former(self) -> None:
+        for former in self._former:
+            former.close(CLOSE_NORMAL, "moved to another link")
 
     def on_text(self, link: Link, text: str) -> None:
         """A text message of ``link``; what an older link still delivers is dropped."""
@@ -186,13 +231,13 @@ class Connection:
     def on_closed(self, link: Link, code: int, reason: str) -> None:
         """``link`` is gone."""
         if link is not self._link:
+            self._former = [former for former in self._former if former is not link]
             return
-        self._link = None
+        lived = None if self._established_at is None else self._clock.monotonic() - self._established_at
+        self._dialer.ended(link, code, lived)
         self._close_code, self._close_reason = code, reason
-        self._established_at = None
-        self._heartbeat_at = float("inf")
-        self._session.link_down()
-        self._engine.link_down()
+        self._unlink()
+        self._retire_former()
         self._closed.set()
 
     def _handle(self, events: Sequence[SessionEvent]) -> None:
@@ -204,7 +249,7 @@ class Connection:
                     self._message(event.message)
                     self._session.handled(event.seq, self._clock.monotonic())
                 case LinkDead():
-                    self._close(event.code, event.reason)
+                    self._give_up(event)
                 case PeerErrorReported():
                     log.warning(
                         "hub_reported_error", code=event.error.code, error=event.error.message, field=event.error.field
@@ -222,11 +267,13 @@ class Connection:
     def _established(self, event: Established) -> None:
         now = self._clock.monotonic()
         self._established_at = now
+        self._retire_former()
         self._backoff.connected()
         if event.welcome is not None and event.welcome.heartbeat_interval_s > 0:
             self._heartbeat_s = event.welcome.heartbeat_interval_s
         self._heartbeat_at = now + self._heartbeat_s
-        log.info("connected", peer=self._link.peer if self._link else "", resumed=event.resumed)
+        if self._link is not None:
+            log.info("connected", peer=self._link.peer, transport=self._link.transport, resumed=event.resumed)
         if not event.resumed:
             self._backlog.clear()
             self._engine.reset()
@@ -261,6 +308,8 @@ class Connection:
     def _tick(self) -> None:
         now = self._clock.monotonic()
         self._engine.tick(now)
+        for former in self._former:
+            former.tick(now)
         link = self._link
         if link is None:
             return
@@ -269,8 +318,13 @@ class Connection:
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + self._heartbeat_s
             self.send(m.Heartbeat(now - self._started, self._engine.active, _load()))
-        if self._established_at is not None and now - self._established_at > self._limits.duplicate_wait:
+        if self._established_at is None:
+            return
+        if now - self._established_at > self._limits.duplicate_wait:
             self._backoff.settled()
+        if not self._looking and self._dialer.better_due(now):
+            self._looking = True
+            runtime.spawn(self._look_for_better, name="look-for-better")
 
     def _drain_backlog(self) -> None:
         while self._backlog and self._session.can_send:

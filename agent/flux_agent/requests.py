@@ -85,6 +85,7 @@ class Requests:
             "page": request.page,
             "page_size": max(1, min(request.page_size, MAX_ITEMS, self._limits.list_page)),
             "rules": {"include": list(rules.include), "exclude": list(rules.exclude), "recursive": rules.recursive},
+            "destination": request.destination,
         }
 
         def done(value: dict[str, Any] | None, error: FluxError | None) -> None:

@@ -22,7 +22,8 @@ from flux_agent.transfer.engine import Engine
 from flux_agent.transfer.regions import UNIT, Region
 from flux_agent.transfer.turns import Turns
 from flux_agent.transfer.workers import PooledWorkers
-from flux_agent.transports.websocket import WebSocketDialer
+from flux_agent.transports.choose import make_dialer
+from flux_agent.transports.network import Network
 from flux_agent.version import agent_version
 
 log = structlog.get_logger(__name__)
@@ -41,14 +42,15 @@ class Agent:
         # Two whole units on top, so that the largest frame fits into half of the usual size.
         self._arena = Arena(limits.arena_bytes + 2 * UNIT)
         half = self._arena_half(limits.arena_bytes // 2 + UNIT)
-        init = {"read": list(config.read), "write": list(config.write), "protected": list(config.protected)}
+        init = {name: list(getattr(config, name)) for name in ("read", "write", "protected", "program")}
         self._pool = WorkerPool(config.workers, TASKS, init, self._arena, limits, name="agent")
         workers = PooledWorkers(self._pool, self._turns)
         reading, receiving = (Region(base, self._turns.post) for base in half)
         engine = Engine(workers, reading, receiving, limits, clock, self._later)
         session = Session(Side.AGENT, limits, agent_name=config.name, receive_buffer=limits.receive_buffer)
-        dialer = WebSocketDialer(config.hub, config.token, self._pump, limits, clock)
-        self._connection = Connection(dialer.dial, session, engine, self._turns, limits, clock)
+        network = Network.from_config(config, clock)
+        dialer = make_dialer(config.transport_mode, network, self._pump, config.name, limits, clock)
+        self._connection = Connection(dialer, session, engine, self._turns, limits, clock)
         requests = Requests(workers, limits, agent_version(), self._connection.send)
         self._connection.bind(requests)
         self._task: runtime.Task | None = None

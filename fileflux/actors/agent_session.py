@@ -139,6 +139,13 @@ class AgentSession(Actor[a.SessionMessage]):
         self._unlinked_at = self._port.since = self._now()
         self.after(self._limits.session_linger, a.Tick("linger"))
 
+    def _give_up(self, event: LinkDead) -> None:
+        """Nothing comes from the agent: it is away from now on, whether it answers the farewell or not."""
+        gate = self._gate
+        if gate is not None:
+            gate.link.close(event.code, event.reason)
+            self._link_closed(a.LinkClosed(gate, event.code, event.reason))
+
     def _end(self, code: int, reason: str) -> None:
         if self._ended:
             return
@@ -166,7 +173,7 @@ class AgentSession(Actor[a.SessionMessage]):
                     if event.close:
                         self._close_link(1008, event.message)
                 case LinkDead():
-                    self._close_link(event.code, event.reason)
+                    self._give_up(event)
                 case PeerErrorReported():
                     log.warning(
                         "agent reported an error",
@@ -184,6 +191,7 @@ class AgentSession(Actor[a.SessionMessage]):
             return
         self._session.welcome(now, hello, resumed=self._resuming)
         self._port.receive_buffer = hello.receive_buffer
+        self._port.link_reason = hello.link_reason
         self._port.link = gate.link
         self._port.since = now
         self._transmit()

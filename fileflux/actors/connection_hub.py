@@ -34,6 +34,7 @@ class LiveAgent:
     session_id: str
     online: bool
     transport: str
+    reason: str
     peer: str
     since: float
 
@@ -95,8 +96,8 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
             return None
         link = port.link
         if link is None:
-            return LiveAgent(agent_id, port.session_id, False, "", "", port.since)
-        return LiveAgent(agent_id, port.session_id, True, link.transport, link.peer, port.since)
+            return LiveAgent(agent_id, port.session_id, False, "", "", "", port.since)
+        return LiveAgent(agent_id, port.session_id, True, link.transport, port.link_reason, link.peer, port.since)
 
     def _hello(self, message: a.HelloArrived) -> None:
         gate, identity = message.gate, message.identity
@@ -104,6 +105,8 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
             envelope = decode(message.text, (m.Hello,), self._limits)
             if not isinstance(envelope.message, m.Hello):
                 raise RemoteProtocolError("the first message must be hello", code="out_of_place", field="type")
+            if envelope.message.probe:
+                raise RemoteProtocolError("a second probe", code="out_of_place", field="probe")
             if not set(envelope.message.protocol) & set(PROTOCOL_VERSIONS):
                 supported = ", ".join(map(str, PROTOCOL_VERSIONS))
                 raise RemoteProtocolError(
@@ -118,6 +121,9 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
         self._epochs[identity.agent_id] = identity.epoch
         hello = envelope.message
         port = self._ports.get(identity.agent_id)
+        if hello.switch and (port is None or port.session_id != hello.session_id):
+            self._reject(gate, identity, RemoteProtocolError("there is no session to switch", code="out_of_place"))
+            return
         if port is not None and port.session_id == hello.session_id:
             port.token_id = identity.token_id
             self._attach(gate, port, message.text, resumed=True)
@@ -151,10 +157,20 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
         port = message.port
         if self._ports.get(port.agent_id) is not port or port.link is None:
             return
-        log.info("agent online", agent=port.agent_name, transport=port.link.transport, resumed=message.resumed)
+        log.info(
+            "agent online",
+            agent=port.agent_name,
+            transport=port.link.transport,
+            reason=port.link_reason,
+            resumed=message.resumed,
+        )
         self._persistence.tell(
             a.SaveAudit(
-                f"agent:{port.agent_name}", "agent.connected", port.link.peer, "ok", {"resumed": message.resumed}
+                f"agent:{port.agent_name}",
+                "agent.connected",
+                port.link.peer,
+                "ok",
+                {"resumed": message.resumed, "transport": port.link.transport, "reason": port.link_reason},
             )
         )
         self._bus.publish(AgentOnline(port.agent_id, port.session_id, port.link.transport))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fileflux.actors.kernel.ref import ActorRef, Reply
 from fileflux.bus.events import Event as BusEvent
-from fileflux.protocol.messages import Message
+from fileflux.protocol.messages import Message, Role
 from fileflux.storage.directories import DirectoryRow, NewDirectory
 from fileflux.storage.runs import RunRow
 from fileflux.storage.transfers import NewTransfer, RunSums, TransferRow, TransferUpdate
@@ -271,11 +271,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class TransferSaid:
-    """An item about one transfer, checked by the relay for who may say it."""
+    """An item about one transfer, checked by the relay for who may say it; ``role`` is the end that speaks."""
 
     token: int
     wire_id: int
-    role: str
+    role: Role
     item: Any
     receipt: Receipt
 

@@ -16,6 +16,7 @@ from fileflux.actors.stream import Stream
 from fileflux.clock import Clock
 from fileflux.errors import RemoteProtocolError
 from fileflux.protocol import messages as m
+from fileflux.protocol.cutting import cut_binary
 from fileflux.protocol.frames import FrameHeader, HavePage, Piece, WholeFrame, iter_binary
 from fileflux.protocol.limits import Limits
 from fileflux.protocol.link import Buffer
@@ -127,7 +128,7 @@ class Relay(Actor[a.RelayMessage]):
             raise RemoteProtocolError("have page out of place", code="bad_have")
         stream.have_seen += count
         if attempt.source.link is not None:
-            attempt.source.link.send_binary(data, tag=attempt.wire_id)
+            attempt.source.link.send_binary(data, tag=attempt.wire_id, cut=cut_binary)
         if stream.have_expected is not None and stream.have_seen == stream.have_expected:
             self._grants.admit(attempt, self._stream_of(attempt))
 
@@ -147,7 +148,7 @@ class Relay(Actor[a.RelayMessage]):
                 self._grants.grant(attempt)
             self._grants.feed_hungry()
 
-        link.send_binary(data, tag=attempt.wire_id, on_sent=sent)
+        link.send_binary(data, tag=attempt.wire_id, on_sent=sent, cut=cut_binary)
 
     def _wanted(self, attempt: Attempt, index: int) -> str | None:
         if attempt.hub_check == "off":
@@ -219,31 +220,34 @@ class Relay(Actor[a.RelayMessage]):
         receipt = SharedReceipt(message.receipt, len(body.items))
         for item in body.items:
             try:
-                attempt = self._attempt_either(message.port, item.transfer_id)
+                attempt, role = self._speaking(message.port, item)
             except RemoteProtocolError as error:
                 message.port.post(a.Violation(None, error.code, error.message, error.close))
                 attempt = None
             if attempt is None:
                 receipt.done()
-                continue
-            role: m.Role = "source" if attempt.source is message.port else "destination"
-            if (
-                isinstance(item, m.TransferAcceptItem)
-                and item.role != role
-                and attempt.source is not attempt.destination
-            ):
-                message.port.post(
-                    a.Violation(None, "wrong_role", f"transfer {item.transfer_id}: not {item.role}", close=False)
-                )
-                receipt.done()
-                continue
-            self._tell_run(attempt, a.TransferSaid(attempt.token, attempt.wire_id, role, item, receipt))
+            else:
+                self._tell_run(attempt, a.TransferSaid(attempt.token, attempt.wire_id, role, item, receipt))
 
-    def _attempt_either(self, port: SessionPort, wire_id: int) -> Attempt | None:
-        attempt = self._attempts.get(wire_id)
-        if attempt is not None and port is attempt.destination:
-            return attempt
-        return self._attempt_of(port, wire_id, "source")
+    def _speaking(
+        self, port: SessionPort, item: m.TransferAcceptItem | m.TransferCompleteItem | m.TransferErrorItem
+    ) -> tuple[Attempt | None, m.Role]:
+        """The attempt that ``item`` is about, if it is open, and as which of its ends the agent speaks. Raises RemoteProtocolError.
+
+        An agent that is both has to say it. If it does not, the transfer fails: without the item it would wait for ever.
+        """
+        attempt = self._attempts.get(item.transfer_id)
+        role = item.role or ("destination" if attempt is not None and attempt.destination is port else "source")
+        found = self._attempt_of(port, item.transfer_id, role)
+        if found is not None and item.role is None and found.source is found.destination:
+            error = RemoteProtocolError(
+                f"transfer {item.transfer_id} has one agent at both ends: say the role in each item",
+                code="wrong_role",
+                field="role",
+            )
+            self._spoiled(found, error)
+            raise error
+        return found, role
 
     def _acked(self, port: SessionPort, item: m.ChunksItem) -> None:
         attempt = self._attempt_of(port, item.transfer_id, "destination")

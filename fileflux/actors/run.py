@@ -314,7 +314,7 @@ class Run(Actor[a.RunMessage]):
             self._files.said(message)
         except RemoteProtocolError as error:
             message.receipt.done()
-            port = self._agents.port("source" if message.role == "source" else "destination")
+            port = self._agents.port(message.role)
             if port is not None:
                 port.post(a.Violation(None, error.code, error.message, error.close))
 

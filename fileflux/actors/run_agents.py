@@ -51,12 +51,14 @@ class Agents:
         return next(iter(self._absent.values()), None)
 
     def roles(self, agent_id: int) -> tuple[m.Role, ...]:
-        """What the agent plays in this run; both if it is source and destination."""
+        """What the agent plays in this run; if it is both, the destination first: what happened to it begins a new attempt, and
+        nothing is asked of the old one's source any more.
+        """
         roles: list[m.Role] = []
-        if agent_id == self._source_id:
-            roles.append("source")
         if agent_id == self._destination_id:
             roles.append("destination")
+        if agent_id == self._source_id:
+            roles.append("source")
         return tuple(roles)
 
     def port(self, role: m.Role) -> SessionPort | None:

@@ -120,7 +120,7 @@ class Files:
         machine = held.machine
         held.heard_at = self._host.now()
         match message.item:
-            case m.TransferAcceptItem() as item if item.role == "source":
+            case m.TransferAcceptItem() as item if message.role == "source":
                 effects = machine.source_accepted(item)
             case m.TransferAcceptItem() as item:
                 effects = machine.destination_accepted(item)
@@ -132,8 +132,7 @@ class Files:
                 self.carry_out(held, effects)
                 return
             case m.TransferErrorItem() as item:
-                role: m.Role = "source" if message.role == "source" else "destination"
-                effects = machine.failed(item.code, item.message, retryable=item.retryable, by=role)
+                effects = machine.failed(item.code, item.message, retryable=item.retryable, by=message.role)
             case _:
                 effects = []
         message.receipt.done()

@@ -68,8 +68,12 @@ class Listing:
         if self.request_id == 0:
             self.request_id = request_id
         rules = m.ListRules(self.spec.include, self.spec.exclude, self.spec.recursive)
-        path = self.spec.source_path if self.existing_known else self.spec.destination_path
-        return m.ListRequest(self.request_id, path, self._page, self.page_size, rules)
+        spec = self.spec
+        if not self.existing_known:
+            return m.ListRequest(self.request_id, spec.destination_path, self._page, self.page_size, rules)
+        both = spec.source_agent_id == spec.destination_agent_id
+        destination = spec.destination_path if both else None
+        return m.ListRequest(self.request_id, spec.source_path, self._page, self.page_size, rules, destination)
 
     def take(self, result: m.ListResult) -> tuple[list[NewTransfer], list[NewDirectory]] | None:
         """Rows of a page, or None if the page answers nothing that was asked now.

@@ -13,11 +13,17 @@ from fileflux.actors.kernel import runtime
 from fileflux.actors.kernel.ref import ActorRef
 from fileflux.clock import Clock
 from fileflux.errors import RemoteProtocolError, UnavailableError
-from fileflux.protocol.limits import Limits
+from fileflux.protocol.codec import decode
+from fileflux.protocol.limits import KIB, Limits
 from fileflux.protocol.link import Buffer, Link
+from fileflux.protocol.messages import Hello
 
 if TYPE_CHECKING:
     from fileflux.actors.relay import Relay
+
+
+PROBE_ECHOES = 1
+PROBE_BYTES = 64 * KIB
 
 
 class SessionPort:
@@ -30,6 +36,7 @@ class SessionPort:
         self.session_id = session_id
         self.receive_buffer = receive_buffer
         self.link: Link | None = None
+        self.link_reason = ""
         self.since: float = 0.0
         self._ref: ActorRef[a.SessionMessage] | None = None
 
@@ -64,9 +71,12 @@ class LinkGate:
         self.identity = identity
         self.last_life = clock.monotonic()
         self.port: SessionPort | None = None
+        self._probing = False
+        self._echoes = 0
         self._hub = hub
         self._relay = relay
         self._clock = clock
+        self._limits = limits
         self._hello_seen = False
         self._tick_every = min(limits.ping_interval, limits.handshake_timeout, limits.silence_timeout) / 4
         self._deadline = runtime.spawn_later(limits.handshake_timeout, self._too_late)
@@ -78,6 +88,8 @@ class LinkGate:
                 self.link.close(1013, "too many messages: come back later")
         elif self._hello_seen:
             self.link.close(1008, "a message before the welcome")
+        elif not self._probing and _is_probe(text, self._limits):
+            self._probing = True
         else:
             self._hello_seen = True
             if not self._hub.tell(a.HelloArrived(self, self.identity, text)):
@@ -85,6 +97,9 @@ class LinkGate:
 
     def on_binary(self, data: Buffer) -> None:
         port = self.port
+        if port is None and self._probing and not self._hello_seen:
+            self._echo(data)
+            return
         if port is None:
             self.link.close(1008, "data before the welcome")
             return
@@ -105,6 +120,14 @@ class LinkGate:
         if self.port is not None:
             self.port.ref.tell_control(a.LinkClosed(self, code, reason))
 
+    def _echo(self, data: Buffer) -> None:
+        """A probe asks whether binary messages come through in both directions. It takes nothing over."""
+        self._echoes += 1
+        if self._echoes > PROBE_ECHOES or len(data) > PROBE_BYTES:
+            self.link.close(1008, "a probe sends one binary message of at most 64 KiB")
+        else:
+            self.link.send_binary(data)
+
     def _tick(self) -> None:
         self._ticking = runtime.spawn_later(self._tick_every, self._tick)
         self.link.tick(self._clock.monotonic())
@@ -112,6 +135,15 @@ class LinkGate:
     def _too_late(self) -> None:
         if self.port is None:
             self.link.close(1008, "no hello in time")
+
+
+def _is_probe(text: str, limits: Limits) -> bool:
+    """Whether a first message is a hello that only tries the link out. Anything else is for the ConnectionHub to judge."""
+    try:
+        message = decode(text, (Hello,), limits).message
+    except RemoteProtocolError:
+        return False
+    return isinstance(message, Hello) and message.probe
 
 
 class SessionReceipt:

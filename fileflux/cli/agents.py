@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -34,7 +34,15 @@ def show(
     from fileflux.cli.output import chosen, print_record
 
     with connect(settings(context)) as client:
-        print_record(find(client, "agent", agent), chosen(output, as_json=as_json))
+        found, form = find(client, "agent", agent), chosen(output, as_json=as_json)
+    print_record(_for_people(found) if form is Format.TABLE else found, form)
+
+
+def _for_people(agent: dict[str, Any]) -> dict[str, Any]:
+    """The transport with the reason for it, as in ``polling: upgrade refused with 403``."""
+    reason = agent.get("transport_reason")
+    shown = {name: value for name, value in agent.items() if name != "transport_reason"}
+    return shown | ({"transport": f"{agent['transport']}: {reason}"} if reason else {})
 
 
 @app.command()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import requests
 
 from fileflux import errors as e
+from fileflux.cli.trust import tls_advice
 from fileflux.protocol.limits import MIB
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -36,13 +37,15 @@ Refresh = Callable[["HubClient"], bool]
 class HubClient:
     """``url`` is checked by ``check_url`` first. Every method raises a FluxError; UnavailableError when the hub cannot be reached.
 
-    ``refresh`` is called once when the token has expired; it sets a new ``token`` and returns True, or returns False.
+    ``refresh`` is called once when the token has expired; it sets a new ``token`` and returns True, or returns False. ``ca_file``, checked by
+    ``check_ca_file``, holds the only CAs that are trusted.
     """
 
-    def __init__(self, url: str, token: str = "", refresh: Refresh | None = None) -> None:
+    def __init__(self, url: str, token: str = "", refresh: Refresh | None = None, ca_file: str | None = None) -> None:
         self.url = url
         self.token = token
         self._refresh = refresh
+        self._ca_file = ca_file
         self._session = requests.Session()
         # An auth object of our own keeps requests from sending what a .netrc says in place of the token.
         self._session.auth = self._authorise
@@ -112,10 +115,12 @@ class HubClient:
                 timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
                 allow_redirects=False,
                 stream=True,
+                # Given with the call: REQUESTS_CA_BUNDLE comes before what a session holds.
+                verify=self._ca_file,
             ) as response:
                 return _result(self.url, response)
         except requests.exceptions.SSLError as error:
-            raise e.UnavailableError(f"the TLS certificate of {self.url} is not trusted: {_reason(error)}") from None
+            raise e.UnavailableError(tls_advice(self.url, error)) from None
         except requests.exceptions.Timeout:
             raise e.UnavailableError(f"the hub at {self.url} does not answer; is it running?") from None
         except requests.exceptions.RequestException as error:
@@ -169,6 +174,8 @@ def _result(url: str, response: requests.Response) -> Any:
         data = None
     if data is None:
         where = f" (it redirects to {response.headers['Location']})" if response.is_redirect else ""
+        if response.status_code == 400 and url.startswith("http:"):
+            where = " (is it one with TLS? then write https://)"
         if response.status_code in (502, 503, 504):
             raise e.UnavailableError(f"the hub behind {url} does not answer (status {response.status_code})")
         raise e.FluxError(f"{url} does not answer like a FileFlux hub{where}; check the address", code="bad_answer")

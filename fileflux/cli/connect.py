@@ -10,6 +10,7 @@ from fileflux.cli import credentials
 from fileflux.cli.client import HubClient, check_url
 from fileflux.cli.credentials import Login
 from fileflux.cli.options import Settings
+from fileflux.cli.trust import check_ca_file
 from fileflux.errors import AuthError, ConfigError, FluxError, NotFoundError
 
 DEFAULT_URL = "http://127.0.0.1:8040"
@@ -20,8 +21,11 @@ def connect(chosen: Settings, path: Path | None = None) -> HubClient:
     login = credentials.load(path)
     insecure = chosen.insecure or (login is not None and login.insecure and chosen.url is None)
     url = check_url(chosen.url or (login.url if login is not None else DEFAULT_URL), insecure=insecure)
+    kept = login.ca_file if login is not None and login.url == url else None
+    wanted = chosen.ca_file or kept
+    ca_file = check_ca_file(wanted) if wanted else None
     if chosen.token is not None:
-        return HubClient(url, chosen.token)
+        return HubClient(url, chosen.token, ca_file=ca_file)
     if login is None or login.url != url:
         raise AuthError(f"not logged in at {url}; run `fileflux login {url} --email E`, or set FILEFLUX_TOKEN")
     current = login
@@ -36,16 +40,18 @@ def connect(chosen: Settings, path: Path | None = None) -> HubClient:
         credentials.save(replace(current, token=answer["token"], refresh_token=answer["refresh_token"]), path)
         return True
 
-    return HubClient(url, login.token, refresh)
+    return HubClient(url, login.token, refresh, ca_file)
 
 
 def log_in(chosen: Settings, url: str, email: str, password: str, path: Path | None = None) -> dict[str, Any]:
     """Log in at ``url`` and keep the tokens; returns the user."""
     url = check_url(url, insecure=chosen.insecure)
-    with HubClient(url) as client:
+    ca_file = check_ca_file(chosen.ca_file) if chosen.ca_file else None
+    with HubClient(url, ca_file=ca_file) as client:
         answer = client.login(email, password)
     user: dict[str, Any] = answer["user"]
-    credentials.save(Login(url, user["email"], answer["token"], answer["refresh_token"], chosen.insecure), path)
+    kept = Login(url, user["email"], answer["token"], answer["refresh_token"], chosen.insecure, ca_file)
+    credentials.save(kept, path)
     return user
 
 

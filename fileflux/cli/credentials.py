@@ -23,6 +23,8 @@ class Login:
     token: str
     refresh_token: str
     insecure: bool = False
+    ca_file: str | None = None
+    """The only CAs that are trusted for ``url``."""
 
 
 def default_path() -> Path:

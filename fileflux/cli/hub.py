@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,20 @@ def serve(
     data_dir: DataDirOption = None,
     database_url: DatabaseOption = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Worker processes for chunks.")] = None,
+    tls: Annotated[
+        str | None, typer.Option("--tls", help="auto: TLS by a CA of the hub's own; agents pin it by their token.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", help="The certificate and its chain (PEM).")] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", help="The certificate's key (PEM, not encrypted).")
+    ] = None,
+    tls_name: Annotated[
+        list[str] | None, typer.Option("--tls-name", help="With --tls auto: one more name or address of this hub.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option("--trusted-proxy", metavar="CIDR", help="Believe X-Forwarded-For and -Proto from there."),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Run the hub until it is told to stop. Every option can also be set in the environment (FILEFLUX_…) or in the file."""
@@ -37,18 +52,34 @@ def serve(
         "data_dir": None if data_dir is None else str(data_dir),
         "database_url": database_url,
         "workers": workers,
+        "tls": tls,
+        "tls_cert": None if tls_cert is None else str(tls_cert),
+        "tls_key": None if tls_key is None else str(tls_key),
+        "tls_name": tls_name,
+        "trusted_proxy": trusted_proxy,
     }
     run_hub(hub_settings(flags, config))
+
+
+class Transport(StrEnum):
+    """As ``flux-agent run --transport`` takes them."""
+
+    AUTO = "auto"
+    WEBSOCKET = "websocket"
+    POLLING = "polling"
 
 
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the verified result.")] = False,
     data_dir: DataDirOption = None,
+    transport: Annotated[
+        Transport, typer.Option("--transport", help="How the agents reach the hub; auto: WebSocket where it works.")
+    ] = Transport.AUTO,
 ) -> None:
     """A hub, two agents and a job that moves a real directory, all on this machine."""
     from fileflux.demo import main as run_demo
 
-    raise typer.Exit(run_demo(once=once, data_dir=data_dir))
+    raise typer.Exit(run_demo(once=once, data_dir=data_dir, transport=transport.value))
 
 
 def migrate(data_dir: DataDirOption = None, database_url: DatabaseOption = None, config: ConfigOption = None) -> None:

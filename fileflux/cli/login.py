@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -20,12 +21,18 @@ def login(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
+    ca_file: Annotated[
+        str | None,
+        typer.Option("--ca-file", help="The CA of a hub that the system does not know; kept with the login."),
+    ] = None,
 ) -> None:
     """Log in at a hub; the token is kept in a file that only you can read."""
     from fileflux.cli.connect import log_in
 
-    user = log_in(settings(context), url, email, _password(from_stdin=password_stdin))
-    if not settings(context).quiet:
+    chosen = settings(context)
+    chosen = replace(chosen, ca_file=ca_file or chosen.ca_file)
+    user = log_in(chosen, url, email, _password(from_stdin=password_stdin))
+    if not chosen.quiet:
         print(f"logged in as {user['email']} ({user['role']})", file=sys.stderr)
 
 

@@ -42,6 +42,10 @@ def root(
     insecure: Annotated[
         bool, typer.Option("--insecure", envvar="FILEFLUX_INSECURE", help="Allow http to other machines.")
     ] = False,
+    ca_file: Annotated[
+        str | None,
+        typer.Option("--ca-file", envvar="FILEFLUX_CA_FILE", help="The CA of a hub that the system does not know."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Results and errors only.")] = False,
     verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="-vv: tracebacks.")] = 0,
     no_color: Annotated[bool, typer.Option("--no-color")] = False,
@@ -51,7 +55,7 @@ def root(
         raise ConfigError("give a token or a token file (FILEFLUX_TOKEN, FILEFLUX_TOKEN_FILE), not both")
     if token_file is not None:
         token = token_file.read(4096).strip()
-    context.obj = Settings(url, token, insecure, quiet, verbose, color=not no_color)
+    context.obj = Settings(url, token, insecure, quiet, verbose, color=not no_color, ca_file=ca_file)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

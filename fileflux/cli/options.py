@@ -44,6 +44,7 @@ class Settings:
     quiet: bool = False
     verbose: int = 0
     color: bool = True
+    ca_file: str | None = None
 
 
 class WaitedTooLongError(e.FluxError):

@@ -21,10 +21,11 @@ PIECE_MAGIC: Final = b"FFXP"
 HAVE_MAGIC: Final = b"FFXH"
 
 _FRAME: Final = Struct(">4sIII32sIIB")
-_PART: Final = Struct(">4sIII")
+PIECE_HEADER: Final = Struct(">4sIII")
+"""Of pieces, and of have pages with a count in the last place."""
 """Header of a piece (transfer id, index, offset) and of a have page (transfer id, first, count)."""
 
-PART_HEADER_SIZE: Final = _PART.size
+PART_HEADER_SIZE: Final = PIECE_HEADER.size
 COMPRESSION_CODES: Final = (0, 1, 2)
 
 
@@ -208,7 +209,7 @@ def iter_binary(data: Buffer, limits: Limits) -> Iterator[WholeFrame | Piece | H
 def _parse_piece(view: memoryview) -> Piece:
     if len(view) <= PART_HEADER_SIZE:
         raise RemoteProtocolError("short header: a piece has 16 bytes and data behind them", code="short_header")
-    _, transfer_id, index, offset = _PART.unpack_from(view)
+    _, transfer_id, index, offset = PIECE_HEADER.unpack_from(view)
     data = view[PART_HEADER_SIZE:]
     if transfer_id == 0:
         raise RemoteProtocolError("transfer id 0 is not used", code="bad_id")
@@ -231,7 +232,7 @@ def _parse_piece(view: memoryview) -> Piece:
 def _parse_have_page(view: memoryview) -> HavePage:
     if len(view) < PART_HEADER_SIZE:
         raise RemoteProtocolError("short header: a have page begins with 16 bytes", code="short_header")
-    _, transfer_id, first, count = _PART.unpack_from(view)
+    _, transfer_id, first, count = PIECE_HEADER.unpack_from(view)
     if transfer_id == 0:
         raise RemoteProtocolError("transfer id 0 is not used", code="bad_id")
     if not 1 <= count <= HAVE_PAGE_MAX:
@@ -248,7 +249,7 @@ def _parse_have_page(view: memoryview) -> HavePage:
 
 def encode_piece(transfer_id: int, index: int, offset: int, data: Buffer) -> bytes:
     """A piece as one binary message. A frame that fits in one piece is sent as it is instead."""
-    return b"".join((_PART.pack(PIECE_MAGIC, transfer_id, index, offset), data))
+    return b"".join((PIECE_HEADER.pack(PIECE_MAGIC, transfer_id, index, offset), data))
 
 
 def encode_have_page(transfer_id: int, first: int, hashes: Buffer) -> bytes:
@@ -256,7 +257,7 @@ def encode_have_page(transfer_id: int, first: int, hashes: Buffer) -> bytes:
     count, rest = divmod(len(hashes), HASH_SIZE)
     if rest or not 1 <= count <= HAVE_PAGE_MAX:
         raise LocalProtocolError(f"a have page holds 1 to {HAVE_PAGE_MAX} hashes, not {len(hashes)} bytes")
-    return b"".join((_PART.pack(HAVE_MAGIC, transfer_id, first, count), hashes))
+    return b"".join((PIECE_HEADER.pack(HAVE_MAGIC, transfer_id, first, count), hashes))
 
 
 class ChunkAssembly:

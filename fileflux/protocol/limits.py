@@ -41,10 +41,10 @@ class Limits:
     """A control message. Parsing 1 MiB of JSON takes about 10 ms of the loop."""
     max_binary_bytes: int = 2 * MIB
     """A binary message: one piece of at most 1 MiB with room for batches of small frames."""
-    piece_min: int = 64 * KIB
+    piece_min: int = 16 * KIB
     piece_max: int = 1 * MIB
     piece_seconds: float = 0.05
-    """A piece is about this long on the link, so that a heartbeat never waits longer behind one."""
+    """A piece is about this long on the link, and so is what the system holds unsent: what a heartbeat waits for."""
     outbox_max: int = 1000
     """Control messages sent and not acknowledged: then their producer waits."""
     ack_after_messages: int = 64
@@ -55,7 +55,13 @@ class Limits:
     """No byte for three ping intervals: the peer is gone."""
     heartbeat_interval: float = 60.0
     handshake_timeout: float = 10.0
-    """From the open connection to the end of the handshake; slow-loris guard."""
+    """From the open connection to the end of the handshake; slow-loris guard. Also for the head of any HTTP request and for each pause in its body."""
+    keep_alive_timeout: float = 75.0
+    """Between two requests on one connection: more than the minute that clients keep a connection for."""
+    body_rate_window: float = 30.0
+    """A request's body that brings less than 1 KiB a second while the hub waits so long for it is given up."""
+    pending_per_address: int = 256
+    """Connections of one address that have not finished their first request's head: a thousand agents behind one address share it with room."""
     session_linger: float = 300.0
     """How long the hub keeps a session without a link; afterwards the agent gets a new one and transfers start new attempts."""
     reconnect_initial: float = 1.0
@@ -66,13 +72,34 @@ class Limits:
     duplicate_wait: float = 60.0
     """After close code 4409 (a newer session took over), doubling: two hosts with one token must not fight."""
     websocket_probe_interval: float = 300.0
+    young_link: float = 60.0
+    """A WebSocket that worked and is cut sooner than this was cut by something in between: long-polling is next, and the probes get rarer."""
+    poll_timeout: float = 25.0
+    """How long the hub holds a poll: shorter than the idle time-outs of common proxies (30 s and more)."""
+    polls_max: int = 8
+    """Polls of one agent that may wait at once; one while nothing moves."""
+    slices_in_flight: int = 8
+    """Slices of one direction that are on their way at once: four large ones, and small ones between them."""
+    slice_min: int = 8 * KIB
+    """Four of them are half a second of 64 kB/s: what a heartbeat waits for on the slowest link."""
+    slice_start: int = 1 * MIB
+    """The largest slice at first: the body that nginx takes as it is shipped."""
+    slice_max: int = 4 * MIB
+    """Four of them fill 100 MB/s at a round trip of 100 ms."""
+    slice_queue_s: float = 0.2
+    """Slices in flight beyond what the round trip needs, as time: so long does a message wait for those ahead of it."""
+    slice_reorder_budget: int = 64 * MIB
+    """Slices that the hub holds, over all agents, because the one before is still on its way; then their senders wait."""
+    request_retry: float = 20.0
+    """How long one request of long-polling is repeated before the link is given up."""
     window_max: int = 64 * MIB
     """Unacknowledged bytes of one transfer; more than one sync group, so that syncing never stops the stream."""
     receive_buffer: int = 96 * MIB
     """What a destination agent holds of chunks that are not yet written, over all its transfers."""
     relay_budget: int = 96 * MIB
     """Bytes of pieces that the hub holds at once, over all streams."""
-    relay_share_max: int = 16 * MIB
+    relay_share_max: int = 32 * MIB
+    """Of one stream. Over long-polling at 100 MB/s and 100 ms a byte is granted again 0.27 s after it was."""
     slow_destination_after: float = 2.0
     """A destination that has not drained for so long shares half of relay_budget with all others like it."""
     nack_max: int = 5

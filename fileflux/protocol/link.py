@@ -7,10 +7,12 @@ The contract suite is ``tests/contracts/link_suite.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 Buffer = bytes | bytearray | memoryview
+Cut = Callable[[Buffer, int], Sequence[Buffer]]
+"""Makes several messages of about so many bytes of one; together they say the same."""
 
 
 class LinkHandler(Protocol):
@@ -48,13 +50,20 @@ class Link(Protocol):
         ...
 
     def start(self, handler: LinkHandler) -> None:
-        """Begin to deliver. Call once; nothing is delivered before it."""
+        """Begin to deliver; nothing is delivered before it. A later call hands the link over to another handler.
+
+        A link that is over already tells the handler so at once.
+        """
 
     def send_text(self, text: str) -> None:
         """Queue a control message ahead of all queued binary ones. On a closed link it is dropped silently."""
 
-    def send_binary(self, data: Buffer, *, tag: int = 0, on_sent: Callable[[], None] | None = None) -> None:
+    def send_binary(
+        self, data: Buffer, *, tag: int = 0, on_sent: Callable[[], None] | None = None, cut: Cut | None = None
+    ) -> None:
         """Queue a binary message. ``data`` must stay unchanged until ``on_sent`` is called.
+
+        With ``cut`` the link may send it as several messages when it is much longer than ``piece_seconds`` of the link.
 
         ``on_sent`` is called exactly once: when the last byte is in the socket, when ``drop`` removed the message, or when the
         link closed. So a buffer or a budget that waits for it always comes back.

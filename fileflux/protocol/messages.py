@@ -75,7 +75,11 @@ class ErrorMessage(Message):
 
 @dataclass(frozen=True, slots=True)
 class Hello(Message):
-    """First message on every link; ``seq`` 0. ``last_seq`` is the highest hub message handled in ``session_id``."""
+    """First message on every link; ``seq`` 0. ``last_seq`` is the highest hub message handled in ``session_id``.
+
+    ``probe``: the link is only tried out: binary messages are echoed until another hello follows. ``switch``: go on with ``session_id`` here, and
+    never begin another. ``link_reason`` says why the agent chose this link, for people.
+    """
 
     TYPE: ClassVar[str] = "hello"
     protocol: tuple[Index, ...]
@@ -85,6 +89,8 @@ class Hello(Message):
     last_seq: Count = 0
     receive_buffer: Count = 0
     probe: bool = False
+    switch: bool = False
+    link_reason: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +191,11 @@ class ListRules:
 
 @dataclass(frozen=True, slots=True)
 class ListRequest(Message):
-    """What does a job's path hold? Page 0 opens the listing, page n + 1 may be asked for when page n has arrived."""
+    """What does a job's path hold? Page 0 opens the listing, page n + 1 may be asked for when page n has arrived.
+
+    ``destination``: where the job writes, if that is at this agent too. What stands there is not part of the listing, and a listing that
+    would put every file onto itself cannot be made.
+    """
 
     TYPE: ClassVar[str] = "list_request"
     request_id: WireId
@@ -193,6 +203,7 @@ class ListRequest(Message):
     page: Index = 0
     page_size: Count = 500
     rules: ListRules = ListRules()
+    destination: PathText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -508,13 +519,17 @@ class ChunkNack(Message):
 
 @dataclass(frozen=True, slots=True)
 class TransferCompleteItem:
-    """Source: what it read. Destination: what stands at the final name."""
+    """Source: what it read. Destination: what stands at the final name.
+
+    ``role`` says which end speaks. Without it the sender's only role in this transfer is meant, so one that has both must say it.
+    """
 
     transfer_id: WireId
     size: Count
     chunk_digest: Digest
     file_sha256: Digest | None = None
     final_path: PathText | None = None
+    role: Role | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -525,10 +540,13 @@ class TransferComplete(Message):
 
 @dataclass(frozen=True, slots=True)
 class TransferErrorItem:
+    """One end gave up. ``role`` as in TransferCompleteItem."""
+
     transfer_id: WireId
     code: Name
     message: Text
     retryable: bool = False
+    role: Role | None = None
 
 
 @dataclass(frozen=True, slots=True)

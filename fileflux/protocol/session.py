@@ -122,8 +122,11 @@ class Session:
 
     # The link
 
-    def link_up(self, now: float) -> None:
-        """A link opened. Agent: hello is queued. Hub: hello must come within ``handshake_timeout``."""
+    def link_up(self, now: float, *, switch: bool = False, reason: str = "") -> None:
+        """A link opened. Agent: hello is queued. Hub: hello must come within ``handshake_timeout``.
+
+        ``switch``: the link takes over from one that still lives, and never begins another session. ``reason``: why this link, for people.
+        """
         self._step(Event.LINK_UP)
         self._up_since = self._life = now
         self._link_refusals = 0
@@ -134,6 +137,8 @@ class Session:
                 session_id=self.session_id or None,
                 last_seq=self._inbox.handled,
                 receive_buffer=self._receive_buffer,
+                switch=switch,
+                link_reason=reason,
             )
             self._greeting.append(encode(hello, 0, 0))
             self._acks.told(self._inbox.handled)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -15,6 +17,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import InvalidURI
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
+from websockets.typing import Origin
 from websockets.uri import parse_uri
 
 from fileflux.clock import Clock, SystemClock
@@ -23,26 +26,45 @@ from fileflux.protocol.limits import KIB, Limits
 
 ANSWER_MAX: Final = 16 * KIB
 """Bytes of an answer's head. Ours has 200; proxies add a few headers of their own."""
+RETRY_AFTER_MAX: Final = 3600.0
+"""Seconds that an answer may ask to wait; whoever asks for more is asked again by then."""
 _HEAD_END: Final = b"\r\n\r\n"
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: ([\x20-\x7e]{0,200}))?[^\r\n]*\r\n")
+_VERSION: Final = "13"
 _HEADER_NAMES: Final = {
     "Host": "HTTP_HOST",
     "Connection": "HTTP_CONNECTION",
     "Upgrade": "HTTP_UPGRADE",
+    "Origin": "HTTP_ORIGIN",
     "Sec-WebSocket-Key": "HTTP_SEC_WEBSOCKET_KEY",
     "Sec-WebSocket-Version": "HTTP_SEC_WEBSOCKET_VERSION",
 }
 
 
 class UpgradeRefusedError(UnavailableError):
-    """The other end answered, but not with a WebSocket: a proxy in between, or no hub. ``status`` is 0 for what is no HTTP at all."""
+    """The other end answered, but not with a WebSocket: a proxy in between, or no hub. ``status`` is 0 for what is no HTTP at all.
+
+    ``location`` is where it redirects to, ``page`` that it sent a web page, ``retry_after`` the seconds it asks to wait.
+    """
 
     code = "upgrade_refused"
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(f"the WebSocket was refused with {status} {reason}" if status else f"no WebSocket: {reason}")
+    def __init__(
+        self, status: int, reason: str, *, location: str = "", page: bool = False, retry_after: float = 0.0
+    ) -> None:
+        said = f"the WebSocket was refused with {status} {reason}".rstrip() if status else f"no WebSocket: {reason}"
+        if location:
+            said += f": it redirects to {location}, which is not followed; give the hub's own address"
+        elif page:
+            said += ": a web page came instead, as from a captive portal or a filter"
+        elif retry_after:
+            said += f": come back in {retry_after:g} s"
+        super().__init__(said)
         self.status = status
         self.reason = reason
+        self.location = location
+        self.page = page
+        self.retry_after = retry_after
 
 
 class HandshakeSocket(Protocol):
@@ -71,8 +93,9 @@ def client_handshake(
     for name, value in headers.items():
         request.headers[name] = value
     protocol.send_request(request)
+    clock = clock or SystemClock()
     try:
-        head, rest = _exchange(sock, b"".join(protocol.data_to_send()), limits, clock or SystemClock())
+        head, rest = _exchange(sock, b"".join(protocol.data_to_send()), limits, clock)
     except OSError as error:
         raise UnavailableError(f"no answer to the WebSocket handshake: {error.strerror or error}") from None
     status_line = _STATUS_LINE.match(head)
@@ -80,13 +103,38 @@ def client_handshake(
         raise UpgradeRefusedError(0, "the answer is not HTTP")
     status, reason = int(status_line[1]), (status_line[2] or b"").decode("ascii")
     if status == HTTPStatus.UNAUTHORIZED:
-        raise AuthError("the hub does not know this token, or it is revoked or expired")
+        raise AuthError("the hub does not know this token, or it is revoked or, by the hub's clock, expired")
     if status != HTTPStatus.SWITCHING_PROTOCOLS:
-        raise UpgradeRefusedError(status, reason)
+        raise UpgradeRefusedError(
+            status,
+            reason,
+            location=_header(head, b"location") if 300 <= status < 400 else "",
+            page=_header(head, b"content-type").lower().startswith("text/html"),
+            retry_after=retry_after_seconds(_header(head, b"retry-after"), clock.utc_now()),
+        )
     protocol.receive_data(head)
     if protocol.handshake_exc is not None:
         raise UpgradeRefusedError(status, str(protocol.handshake_exc)[:200])
     return rest
+
+
+def retry_after_seconds(header: str | None, now: datetime) -> float:
+    """What a Retry-After header asks for, in seconds from ``now``: at most ``RETRY_AFTER_MAX``, 0 without one that can be read."""
+    text = (header or "").strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text[:10]), RETRY_AFTER_MAX)
+    try:
+        until = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
+    return min(max((until - now).total_seconds(), 0.0), RETRY_AFTER_MAX)
+
+
+def _header(head: bytes, name: bytes) -> str:
+    """A header of an answer that is for people to read: printable ASCII, cut to a line; empty if it is not there."""
+    found = re.search(rb"\r\n" + name + rb":[ \t]*([\x20-\x7e]{0,200})", head, re.IGNORECASE)
+    return found[1].decode("ascii").strip() if found else ""
 
 
 def _exchange(sock: HandshakeSocket, request: bytes, limits: Limits, clock: Clock) -> tuple[bytes, bytes]:
@@ -120,11 +168,20 @@ def server_accept(environ: Mapping[str, Any]) -> tuple[bytes, bool]:
     for name, key in _HEADER_NAMES.items():
         if environ.get(key):
             headers[name] = str(environ[key])
-    request = Request(
-        path=str(environ.get("PATH_INFO", "/")),
-        headers=headers,
-        method=str(environ.get("REQUEST_METHOD", "")),
-        protocol=str(environ.get("SERVER_PROTOCOL", "")),
-    )
-    response = ServerProtocol().accept(request)
+    method, protocol = str(environ.get("REQUEST_METHOD", "")), str(environ.get("SERVER_PROTOCOL", ""))
+    # Browsers say where a page comes from, agents nothing: no page but the hub's own opens a link.
+    host = environ.get("HTTP_HOST", "")
+    server = ServerProtocol(origins=[None, Origin(f"http://{host}"), Origin(f"https://{host}")])
+    if method != "GET" or environ.get("CONTENT_LENGTH", "0") != "0" or environ.get("HTTP_TRANSFER_ENCODING"):
+        response = server.reject(HTTPStatus.BAD_REQUEST, "A WebSocket is asked for with GET and without a body.\n")
+    elif protocol != "HTTP/1.1" or headers.get("Sec-WebSocket-Version") != _VERSION:
+        response = server.reject(
+            HTTPStatus.UPGRADE_REQUIRED, "This path speaks WebSocket, version 13, over HTTP/1.1.\n"
+        )
+        response.headers["Upgrade"] = "websocket"
+    else:
+        path = str(environ.get("PATH_INFO", "/"))
+        response = server.accept(Request(path=path, headers=headers, method=method, protocol=protocol))
+    if response.status_code == HTTPStatus.UPGRADE_REQUIRED:
+        response.headers["Sec-WebSocket-Version"] = _VERSION
     return response.serialize(), response.status_code == HTTPStatus.SWITCHING_PROTOCOLS

@@ -26,7 +26,8 @@ from websockets.protocol import Side, State
 from fileflux.clock import Clock
 from fileflux.errors import LocalProtocolError
 from fileflux.protocol.limits import KIB, MIB, Limits
-from fileflux.protocol.link import Buffer, LinkHandler
+from fileflux.protocol.link import Buffer, Cut, LinkHandler
+from fileflux.protocol.unsent import Unsent
 from fileflux.protocol.upgrade import UpgradeRefusedError, client_handshake, server_accept
 from fileflux.protocol.websocket_reader import CLOSE_POLICY, WebSocketReader
 
@@ -69,6 +70,7 @@ class _Outgoing:
     size: int
     tag: int
     on_sent: Callable[[], None] | None
+    cut: Cut | None = None
 
 
 class WebSocketLink:
@@ -111,7 +113,9 @@ class WebSocketLink:
         self._wire: deque[bytes] = deque()
         self._wire_view: memoryview | None = None
         self._sending: _Outgoing | None = None
+        self._waiting = False
         self._progress_at = self._pinged_at = clock.monotonic()
+        self._unsent = Unsent(sock, limits)
 
     # Link
 
@@ -124,11 +128,12 @@ class WebSocketLink:
         return self._queued_bytes
 
     def start(self, handler: LinkHandler) -> None:
-        if self._channel is not None or self._finished:
-            raise LocalProtocolError("a link is started once")
-        self._handler = handler
-        self._channel = self._pump.register(self._sock, self)
-        self._wake()
+        self._handler = self._reader.handler = handler
+        if self._finished:
+            handler.on_closed(*self._verdict())
+        elif self._channel is None:
+            self._channel = self._pump.register(self._sock, self)
+            self._wake()
 
     def send_text(self, text: str) -> None:
         if self._finished or self._closing is not None:
@@ -139,12 +144,14 @@ class WebSocketLink:
         self._texts.append(text)
         self._wake()
 
-    def send_binary(self, data: Buffer, *, tag: int = 0, on_sent: Callable[[], None] | None = None) -> None:
+    def send_binary(
+        self, data: Buffer, *, tag: int = 0, on_sent: Callable[[], None] | None = None, cut: Cut | None = None
+    ) -> None:
         if self._finished or self._closing is not None:
             if on_sent is not None:
                 on_sent()
             return
-        message = _Outgoing(data, len(data), tag, on_sent)
+        message = _Outgoing(data, len(data), tag, on_sent, cut)
         self._binaries.append(message)
         self._queued_bytes += message.size
         self._wake()
@@ -220,20 +227,25 @@ class WebSocketLink:
         budget = SEND_BYTES
         while budget > 0 and not self._finished:
             if self._wire_view is None and not self._load():
+                self._unsent.drained()
+                self._progress_at = self._clock.monotonic()
                 if not self._reader.behind and self._channel is not None:
+                    self._waiting = False
                     self._channel.want_write(False)
                 return
             view = self._wire_view
             if view is None:
                 continue
             try:
-                sent = self._sock.send(view[:budget])
+                sent = self._sock.send(view[: min(budget, self._unsent.most)])
             except (BlockingIOError, InterruptedError):
+                self._unsent.full(self._clock.monotonic())
                 return
             except OSError as error:
                 self._lost(error)
                 return
             budget -= sent
+            self._unsent.took(sent)
             self._progress_at = self._clock.monotonic()
             self._wire_view = view[sent:] if sent < len(view) else None
             if self._wire_view is None and not self._wire and self._sending is not None:
@@ -249,7 +261,7 @@ class WebSocketLink:
 
     def _parse(self) -> None:
         if self._handler is not None:
-            self._reader.parse(self._handler)
+            self._reader.parse()
             self._after_input()
 
     def _after_input(self) -> None:
@@ -269,8 +281,9 @@ class WebSocketLink:
     def _wake(self) -> None:
         if self._channel is None or self._finished:
             return
-        if self._wire_view is None and not self._wire:
-            # Nothing was waiting: the peer's time to take bytes begins now.
+        if not self._waiting:
+            # Nothing was: the peer's time to take bytes begins now. More of it does not begin it anew.
+            self._waiting = True
             self._progress_at = self._clock.monotonic()
         self._channel.want_write(True)
 
@@ -300,9 +313,19 @@ class WebSocketLink:
                 code, reason = self._closing
                 protocol.send_close(code, reason)
             elif self._binaries:
-                self._sending = self._binaries.popleft()
+                self._sending = self._next_binary()
                 protocol.send_binary(self._sending.data)
         self._wire.extend(protocol.data_to_send())
+
+    def _next_binary(self) -> _Outgoing:
+        message = self._binaries.popleft()
+        if message.cut is None or not self._unsent.seen or message.size <= 2 * self._unsent.most:
+            return message
+        parts = [_Outgoing(part, len(part), message.tag, None) for part in message.cut(message.data, self._unsent.most)]
+        parts[-1].on_sent = message.on_sent
+        self._queued_bytes += sum(part.size for part in parts) - message.size
+        self._binaries.extendleft(reversed(parts[1:]))
+        return parts[0]
 
     def _let_go(self, messages: list[_Outgoing]) -> None:
         # All of them are out of the queue by now: a callback may queue more, or drop, or close.

@@ -77,6 +77,8 @@ class WebSocketReader:
         self._opcode = Opcode.BINARY
         self._ping_second = 0.0
         self._pings = 0
+        self.handler: LinkHandler | None = None
+        """Who is told; it may be another one from one message to the next."""
         self.listening = True
         """False: what comes in is parsed, since the peer's close frame is in it, but not delivered."""
 
@@ -94,16 +96,16 @@ class WebSocketReader:
         self.listening = False
         self._unparsed = memoryview(b"")
 
-    def parse(self, handler: LinkHandler) -> None:
-        """One turn's worth. After this, look at ``behind`` and at the protocol's state and writes."""
-        if not self._unparsed:
+    def parse(self) -> None:
+        """One turn's worth, for ``handler``. After this, look at ``behind`` and at the protocol's state and writes."""
+        if not self._unparsed or self.handler is None:
             return
         length = self._meter.portion(self._unparsed, PARSE_FRAMES)
         part, self._unparsed = self._unparsed[:length], self._unparsed[length:]
         self._protocol.receive_data(part)  # type: ignore[arg-type]  # it is added to a bytearray, which takes a view as well
         for frame in self._protocol.events_received():
             if isinstance(frame, Frame) and self.listening:
-                self._frame(frame, handler)
+                self._frame(frame, self.handler)
 
     def _frame(self, frame: Frame, handler: LinkHandler) -> None:
         if frame.opcode is Opcode.PING:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from fileflux.storage.values import exact_text
 
 VALUE_PREFIX: Final = "ffx_"
 VALUE_LENGTH: Final = len(VALUE_PREFIX) + 43
+_PIN: Final = re.compile(r"\.[0-9a-f]{64}")
 SHOWN_CHARACTERS: Final = 12
 """Of the value, enough to tell tokens apart: 8 characters leave 208 bits unknown."""
 
@@ -55,15 +57,22 @@ def create(tx: Transaction, agent_id: int, name: str, expires_at: datetime | Non
     return TokenRow(*row), value
 
 
+def with_pin(value: str, pin: str) -> str:
+    """The value that tells an agent the hub's CA as well: 64 hex digits behind a dot, which are no part of the secret."""
+    return f"{value}.{pin}"
+
+
 def get(tx: Transaction, token_id: int) -> TokenRow | None:
     return make(TokenRow, tx.one(f"SELECT {_COLUMNS} FROM agent_tokens WHERE id = %s", (token_id,)))
 
 
 def find_live(tx: Transaction, value: str) -> TokenRow | None:
-    """The token with this value, unless it is unknown, expired, revoked, or its agent is.
+    """The token with this value, unless it is unknown, expired, revoked, or its agent is. A pin behind it does not matter.
 
     Found by its hash, so that the time it takes says nothing about the value.
     """
+    if _PIN.fullmatch(value, VALUE_LENGTH):
+        value = value[:VALUE_LENGTH]
     if len(value) != VALUE_LENGTH or not value.isascii() or not value.startswith(VALUE_PREFIX):
         return None
     row = tx.one(

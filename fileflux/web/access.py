@@ -23,13 +23,26 @@ PUBLIC: Final[frozenset[Route]] = frozenset(
     {
         ("GET", "/"),
         ("GET", "/healthz"),
+        ("GET", "/ca.pem"),
+        ("GET", "/install.sh"),
+        ("GET", "/install.ps1"),
+        ("GET", "/install/<wheel_name>"),
         ("POST", "/api/auth/login"),
         ("POST", "/api/auth/refresh"),
     }
 )
 """Answered without a token."""
 
-AGENT_ROUTES: Final[frozenset[Route]] = frozenset({("GET", "/ws/agent")})
+AGENT_ROUTES: Final[frozenset[Route]] = frozenset(
+    {
+        ("GET", "/ws/agent"),
+        ("POST", "/api/agent/connect"),
+        ("GET", "/api/agent/poll"),
+        ("POST", "/api/agent/messages"),
+        ("GET", "/api/agent/check"),
+        ("GET", "/ws/agent/check"),
+    }
+)
 """These check the agent's own token themselves, before anything else; a user's token is worth nothing there."""
 
 _ADMINS: Final = frozenset({Role.ADMIN})

@@ -80,6 +80,7 @@ def _fields(row: rows.AgentRow) -> dict[str, Any]:
         "tags": list(row.tags),
         "status": str(status),
         "transport": live.transport if live is not None and online else None,
+        "transport_reason": live.reason or None if live is not None and online else None,
         "connected_since": live.since if live is not None and online else None,
         "last_seen": row.last_seen,
         "info": row.info,

@@ -13,10 +13,12 @@ from fileflux.protocol.limits import MIB
 from fileflux.web import access, context, problems
 from fileflux.web.agents import agents
 from fileflux.web.auth import auth
+from fileflux.web.ca import ca
 from fileflux.web.context import Services
 from fileflux.web.deps import Deps
 from fileflux.web.health import health
 from fileflux.web.identity import Signer
+from fileflux.web.install import install
 from fileflux.web.jobs import jobs
 from fileflux.web.refusals import RefusalLog
 from fileflux.web.resource import MAX_ID, IdConverter
@@ -73,7 +75,7 @@ def create_app(deps: Deps) -> Flask:
     app.after_request(_finish)
     api = _Api(app)
     api.register_converter(IdConverter, _id_schema)
-    for resource in (health, auth, agents, tokens, jobs, runs, transfers):
+    for resource in (health, ca, install, auth, agents, tokens, jobs, runs, transfers):
         api.register_blueprint(resource.blueprint)
     problems.install(app)
     return app

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, cast
 
-from flask import current_app, g, request
+from flask import Flask, current_app, g, request
 
 from fileflux.audit import log as audit
 from fileflux.web.deps import Deps
@@ -53,7 +53,11 @@ def attach(extensions: dict[str, object], made: Services) -> None:
 
 
 def services() -> Services:
-    return cast("Services", current_app.extensions[_KEY])
+    return services_of(current_app)
+
+
+def services_of(app: Flask) -> Services:
+    return cast("Services", app.extensions[_KEY])
 
 
 def deps() -> Deps:

@@ -25,6 +25,8 @@ class LiveAgent:
 
     online: bool
     transport: str
+    reason: str
+    """Why the agent chose this transport, if it had a choice: ``upgrade refused with 403``."""
     since: datetime
     """When the present link came up, or when the last one went down; aware."""
     session_id: str
@@ -85,7 +87,10 @@ class Passwords(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Deps:
-    """Everything ``create_app`` needs. ``secret`` signs the users' tokens: at least 32 random bytes, the same on every start."""
+    """Everything ``create_app`` needs. ``secret`` signs the users' tokens: at least 32 random bytes, the same on every start.
+
+    ``ca_pem`` is the hub's own CA (``--tls auto``), which agents pin by what stands in their tokens.
+    """
 
     database: Database
     bus: Bus
@@ -96,3 +101,4 @@ class Deps:
     live_runs: LiveRuns
     agents: AgentsLive
     passwords: Passwords
+    ca_pem: bytes | None = None

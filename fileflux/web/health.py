@@ -20,6 +20,8 @@ INDEX: Final = """<!doctype html>
 <p>This hub is running. Its user interface is not part of this installation.</p>
 <ul>
 <li><a href="/healthz">/healthz</a>: is the hub alive</li>
+<li><a href="/install.sh">/install.sh</a>: installs an agent on another machine:
+<code>curl -fsSL THIS-HUB/install.sh | sh</code></li>
 <li><a href="/api/openapi.json">/api/openapi.json</a>: the REST API (needs a token)</li>
 </ul>
 <p>On the command line: <code>fileflux login</code>, then <code>fileflux agents list</code>,

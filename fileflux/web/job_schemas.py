@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final, get_args
 
 import marshmallow as ma
@@ -80,6 +81,13 @@ class JobIn(ma.Schema):
             except FluxError as error:
                 raise ma.ValidationError({name: [error.message]}) from None
 
+    @ma.validates_schema
+    def goes_elsewhere(self, data: Mapping[str, Any], **_: Any) -> None:
+        if data["source_agent_id"] == data["destination_agent_id"] and _is_same_place(
+            data["source_path"], data["destination_path"]
+        ):
+            raise ma.ValidationError({"destination_path": ["This is the source itself: choose another destination."]})
+
     @ma.post_load
     def to_spec(self, data: dict[str, Any], **_: Any) -> JobSpec:
         retry = data.pop("retry")
@@ -109,6 +117,11 @@ class JobOut(JobIn):
 class JobPage(ma.Schema):
     items = fields.List(fields.Nested(JobOut))
     next_cursor = fields.String(allow_none=True)
+
+
+def _is_same_place(one: str, other: str) -> bool:
+    """By spelling, for absolute paths of either kind of system; what only the agent can see it refuses itself."""
+    return any(kind(one).is_absolute() and kind(one) == kind(other) for kind in (PurePosixPath, PureWindowsPath))
 
 
 def job_fields(spec: JobSpec) -> dict[str, Any]:

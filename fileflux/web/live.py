@@ -87,7 +87,7 @@ class HubAgents:
         if live is None:
             return None
         since = self._clock.utc_now() - timedelta(seconds=self._clock.monotonic() - live.since)
-        return LiveAgent(live.online, live.transport, since, live.session_id)
+        return LiveAgent(live.online, live.transport, live.reason, since, live.session_id)
 
     def cut(self, agent_id: int, reason: str) -> None:
         self._tree.hub.tell_control(a.CutAgent(agent_id, reason))

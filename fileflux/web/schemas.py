@@ -63,6 +63,9 @@ class AgentOut(ma.Schema):
     tags = fields.List(fields.String())
     status = fields.String(metadata={"enum": ["new", "pending", "online", "offline", "revoked"]})
     transport = fields.String(allow_none=True, metadata={"description": "of the present link"})
+    transport_reason = fields.String(
+        allow_none=True, metadata={"description": "why the agent chose this transport, as in: upgrade refused with 403"}
+    )
     connected_since = fields.AwareDateTime(allow_none=True)
     last_seen = fields.AwareDateTime(allow_none=True)
     info = fields.Dict(allow_none=True, metadata={"description": "what the agent says of itself and its host"})

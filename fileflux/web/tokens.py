@@ -11,6 +11,7 @@ from fileflux.storage import agents as agent_rows
 from fileflux.storage import tokens as rows
 from fileflux.web import context, schemas
 from fileflux.web.context import deps
+from fileflux.web.own_ca import pin
 from fileflux.web.paging import PageQuery, page
 from fileflux.web.problems import InvalidFieldsError
 from fileflux.web.resource import Resource
@@ -28,7 +29,7 @@ def list_tokens(query: dict[str, Any]) -> dict[str, Any]:
 
 @tokens.route("POST", "/api/tokens", body=schemas.TokenIn, returns=schemas.TokenMade, status=201)
 def create_token(body: dict[str, Any]) -> dict[str, Any]:
-    """Make a token for an agent. Its value is in this answer and can never be seen again."""
+    """Make a token for an agent. Its value is in this answer and can never be seen again; with `--tls auto` it names the hub's CA too."""
     days = body["expires_in_days"]
     expires_at = None if days is None else deps().clock.utc_now() + timedelta(days=days)
     with deps().database.transaction() as tx:
@@ -39,7 +40,8 @@ def create_token(body: dict[str, Any]) -> dict[str, Any]:
             raise ConflictError(f"agent {agent.name} is revoked; make a new agent")
         row, value = rows.create(tx, agent.id, body["name"], expires_at)
         context.audited(tx, "token.created", f"token:{row.id}", agent_id=agent.id, prefix=row.prefix)
-    return {"token": _fields(row), "value": value}
+    ca_pem = deps().ca_pem
+    return {"token": _fields(row), "value": value if ca_pem is None else rows.with_pin(value, pin(ca_pem))}
 
 
 @tokens.route("DELETE", "/api/tokens/<id:token_id>", status=204)

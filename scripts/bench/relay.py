@@ -33,7 +33,7 @@ WIDE = replace(DEFAULT_LIMITS, relay_budget=GIB, relay_share_max=GIB, window_max
 class Link:
     transport = peer = "bench"
 
-    def send_binary(self, _data: Any, *, tag: int = 0, on_sent: Any = None) -> None:
+    def send_binary(self, _data: Any, *, tag: int = 0, on_sent: Any = None, cut: Any = None) -> None:
         del tag
         on_sent()
 

@@ -29,7 +29,7 @@ class Rig:
         self.client.login(EMAIL, password)
         for name, option, root in zip(AGENTS, ("--read", "--write"), (source, destination), strict=True):
             start_agent(self.client, self.places, self.processes, name, option, root)
-        self.agent_ids = [wait_online(self.client, self.processes, name) for name in AGENTS]
+        self.agent_ids = [wait_online(self.client, self.processes, name)["id"] for name in AGENTS]
 
     def move(self, source: Path, destination: Path, **fields: Any) -> tuple[float, float, dict[str, Any]]:
         body = {

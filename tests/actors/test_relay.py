@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,7 +38,7 @@ class Link:
     def queued_bytes(self) -> int:
         return sum(len(data) for data, _ in self.queue)
 
-    def send_binary(self, data: Any, *, tag: int = 0, on_sent: Any = None) -> None:
+    def send_binary(self, data: Any, *, tag: int = 0, on_sent: Any = None, cut: Any = None) -> None:
         self.queue.append((bytes(data), on_sent))
 
     def drop(self, tag: int) -> int:
@@ -45,7 +46,9 @@ class Link:
 
 
 class Port:
-    """A session as the relay sees it."""
+    """A session as the relay sees it. ``violations`` is None where none is expected."""
+
+    violations: list[a.Violation] | None = None
 
     def __init__(self, agent_id: int) -> None:
         self.agent_id = agent_id
@@ -54,6 +57,9 @@ class Port:
         self.items: list[Any] = []
 
     def post(self, message: Any) -> None:
+        if isinstance(message, a.Violation) and self.violations is not None:
+            self.violations.append(message)
+            return
         assert isinstance(message, a.PostItem), f"a violation: {message}"
         self.items.append(message.item)
 
@@ -94,8 +100,8 @@ class Source:
             return False
         header = self.header()
         left = header.frame_size - self.offset
-        piece = min(left, self.up_to - self.sent, chance.choice((64 * KIB, 128 * KIB, MIB)))
-        if piece < min(left, 64 * KIB):
+        piece = min(left, self.up_to - self.sent, chance.choice((LIMITS.piece_min, 128 * KIB, MIB)))
+        if piece < min(left, LIMITS.piece_min):
             return False
         frame = header.pack() + bytes(header.payload_size)
         data = frame[self.offset : self.offset + piece]
@@ -110,7 +116,21 @@ class Source:
 
 
 class Receipt:
-    def done(self) -> None: ...
+    count = 0
+
+    def done(self) -> None:
+        self.count += 1
+
+
+class Listener:
+    """A run that keeps all it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def tell(self, message: Any) -> bool:
+        self.heard.append(message)
+        return True
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -168,3 +188,102 @@ def _hear(source: Port, sources: dict[int, Source]) -> bool:
 
 def test_frame_sizes_are_what_the_simulation_thinks() -> None:
     assert Source(1, 1, 0).header().frame_size == HEADER_SIZE
+
+
+# Who speaks
+
+DIGEST = "a" * 64
+SPOKEN = {
+    "accept": lambda role: m.TransferAccept((m.TransferAcceptItem(1, role),)),
+    "complete": lambda role: m.TransferComplete((m.TransferCompleteItem(1, 0, DIGEST, role=role),)),
+    "error": lambda role: m.TransferErrorMessage((m.TransferErrorItem(1, "io", "no", role=role),)),
+}
+
+
+class Table:
+    """A relay with one open attempt between two ports, which may be the same."""
+
+    def __init__(self, source: Port, destination: Port) -> None:
+        self.arena = Arena(MIB)
+        self.relay = Relay(LIMITS, FakeClock(), HubCheck(None, self.arena))  # type: ignore[arg-type]
+        self.run = Listener()
+        for port in (source, destination):
+            port.violations = []
+        self.relay.receive(a.OpenAttempt(1, self.run, 7, source, destination, "off"))
+
+    def say(self, port: Port, message: m.Message) -> list[str]:
+        """What the run hears of it: the role of what was said, or the code of a failure; the message is acknowledged in any case
+        that is no news of the run's.
+        """
+        receipt = Receipt()
+        self.relay.receive(a.FromAgent(port, message, receipt))  # type: ignore[arg-type]
+        heard, self.run.heard = self.run.heard, []
+        said = [one for one in heard if isinstance(one, a.TransferSaid)]
+        assert receipt.count == (0 if said else 1)
+        return [one.role if isinstance(one, a.TransferSaid) else one.code for one in heard]
+
+
+@pytest.fixture
+def two() -> Iterator[tuple[Table, Port, Port]]:
+    source, destination = Port(1), Port(2)
+    table = Table(source, destination)
+    yield table, source, destination
+    table.arena.close()
+
+
+@pytest.fixture
+def alone() -> Iterator[tuple[Table, Port]]:
+    port = Port(1)
+    table = Table(port, port)
+    yield table, port
+    table.arena.close()
+
+
+@pytest.mark.parametrize("what", SPOKEN)
+@pytest.mark.parametrize("role", ["source", "destination"])
+def test_an_agent_that_is_both_is_taken_for_the_end_it_says(alone: tuple[Table, Port], what: str, role: str) -> None:
+    table, port = alone
+    assert table.say(port, SPOKEN[what](role)) == [role]
+    assert port.violations == []
+
+
+@pytest.mark.parametrize("what", ["complete", "error"])
+def test_an_agent_that_is_both_and_does_not_say_which_ends_the_transfer(alone: tuple[Table, Port], what: str) -> None:
+    table, port = alone
+    assert table.say(port, SPOKEN[what](None)) == ["protocol"]
+    assert port.violations is not None
+    assert [(one.code, one.close) for one in port.violations] == [("wrong_role", False)]
+
+
+@pytest.mark.parametrize("what", SPOKEN)
+@pytest.mark.parametrize("role", ["source", "destination"])
+def test_nobody_speaks_for_the_other_end(two: tuple[Table, Port, Port], what: str, role: str) -> None:
+    table, source, destination = two
+    own, other = (source, destination) if role == "source" else (destination, source)
+    assert table.say(own, SPOKEN[what](role)) == [role]
+    assert table.say(other, SPOKEN[what](role)) == []
+    assert own.violations == []
+    assert other.violations is not None
+    assert [(one.code, one.close) for one in other.violations] == [("wrong_role", False)]
+
+
+@pytest.mark.parametrize("what", ["complete", "error"])
+def test_without_a_role_the_agents_only_one_is_meant(two: tuple[Table, Port, Port], what: str) -> None:
+    table, source, destination = two
+    assert table.say(source, SPOKEN[what](None)) == ["source"]
+    assert table.say(destination, SPOKEN[what](None)) == ["destination"]
+    assert (source.violations, destination.violations) == ([], [])
+
+
+@pytest.mark.parametrize("what", SPOKEN)
+@pytest.mark.parametrize("role", ["source", "destination"])
+def test_strangers_are_shown_out_and_late_words_dropped(two: tuple[Table, Port, Port], what: str, role: str) -> None:
+    table, source, destination = two
+    stranger = Port(3)
+    stranger.violations = []
+    assert table.say(stranger, SPOKEN[what](role)) == []
+    assert [(one.code, one.close) for one in stranger.violations] == [("foreign_transfer", True)]
+    table.relay.receive(a.CloseAttempt(1))
+    for port in (source, destination):
+        assert table.say(port, SPOKEN[what](role)) == []
+        assert port.violations == []

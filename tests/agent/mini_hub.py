@@ -6,6 +6,7 @@ It serves one agent that is source and destination at once.
 from __future__ import annotations
 
 import contextlib
+import json
 import queue
 import socket
 import threading
@@ -80,7 +81,7 @@ class Flow:
             self.up_to = self.acked_bytes + DEFAULT_LIMITS.window_max
             self.hub.say(m.Window((m.WindowItem(self.wire_id, self.up_to, item.chunks),)))
             self.agree()
-        elif kind is m.TransferComplete and not self.committed:
+        elif kind is m.TransferComplete and item.role == "source":
             self.source_done = item
             self.agree()
         elif kind in (m.TransferComplete, m.TransferErrorMessage):
@@ -164,11 +165,15 @@ class MiniHub:
         self.thread.join()
 
     def check(self, connection, request):
-        if request.path != "/ws/agent" or request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return connection.respond(HTTPStatus.UNAUTHORIZED, "no\n")
+        if request.path != "/ws/agent":
+            return connection.respond(HTTPStatus.NOT_FOUND, "no\n")
         return None
 
     def serve_agent(self, websocket):
+        if not self.probed(websocket):
+            return
         with self.lock:
             self.links += 1
             self.websocket = websocket
@@ -186,6 +191,15 @@ class MiniHub:
             self.established.clear()
             self.session.link_down()
             self.websocket = None
+
+    def probed(self, websocket):
+        """The agent tries the link out: what it sends comes back. False if it is gone then."""
+        try:
+            assert json.loads(websocket.recv())["payload"]["probe"]
+            websocket.send(websocket.recv())
+        except ConnectionClosed:
+            return False
+        return True
 
     def take(self, message):
         if isinstance(message, str):

@@ -32,7 +32,7 @@ class FakeLink:
     def queued_bytes(self):
         return sum(len(data) for data, _, _ in self.queue)
 
-    def send_binary(self, data, *, tag=0, on_sent=None):
+    def send_binary(self, data, *, tag=0, on_sent=None, cut=None):
         self.queue.append((bytes(data), tag, on_sent or (lambda: None)))
 
     def drop(self, tag):
@@ -273,13 +273,16 @@ class PairedTransfer:
                 self.acked_bytes += self.sent_frames.pop(item.index)
                 self.source.hear(m.ChunkRequest((m.ChunkRequestItem(self.wire, item.index),)))
             case m.TransferComplete if role == "source":
+                assert item.role == role
                 self.done = self.tamper(item)
                 self._commit_if_done()
             case m.TransferComplete:
+                assert item.role == role
                 assert self.committed
                 self.result = item
                 self.source.hear(m.TransferRelease((m.TransferReleaseItem(self.wire),)))
             case m.TransferErrorMessage:
+                assert item.role == role
                 self.result = item
                 other = self.sink if role == "source" else self.source
                 other.hear(m.CancelTransfer((m.CancelTransferItem(self.wire, item.code),)))

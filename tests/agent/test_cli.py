@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -41,6 +42,9 @@ def test_version(home):
         (["--hub", "http://hub.example", "--token", "ffx_a"], "--insecure"),
         (["--hub", "http://127.0.0.1:1", "--token-file", "/does/not/exist"], "cannot read the secret"),
         (["--hub", "http://127.0.0.1:1", "--token", "ffx_a", "--read", "/does/not/exist"], "not a directory"),
+        (["--hub", "https://h", "--token", "ffx_a", "--ca-file", "/does/not/exist"], "cannot read ca_file"),
+        (["--hub", "https://h", "--token", "ffx_a", "--proxy", "socks5://u:s3cret@p"], "socks5"),
+        (["--hub", "https://h", "--token", "ffx_a", "--transport", "pigeon"], "auto, websocket or polling"),
     ],
 )
 def test_wrong_configuration_is_one_line_and_code_2(home, args, words):
@@ -64,3 +68,32 @@ def test_config_show_tells_origins_and_hides_the_token(home, tmp_path):
     shown = json.loads(done.stdout)
     assert shown["hub"] == {"value": "http://127.0.0.1:1", "origin": f"file {file}"}
     assert shown["token"] == {"value": "(set)", "origin": "environment"}
+
+
+def test_config_show_hides_a_proxy_whose_url_may_hold_a_password(home):
+    done = agent("config", "show", FLUX_AGENT_PROXY="http://u:s3cret@p:1", **home)
+    assert json.loads(done.stdout)["proxy"] == "(set)"
+    assert "s3cret" not in done.stdout
+
+
+def test_plain_http_to_another_machine_is_told_loudly(home, tmp_path):
+    log = tmp_path / "log"
+    # A way to write 127.0.0.1 that is not known to stay on this machine.
+    command = [sys.executable, "-m", "flux_agent.cli", "run", "--hub", "http://127.1:9", "--insecure", "--workers", "1"]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env={**os.environ, **home, "FLUX_AGENT_TOKEN": "ffx_a"}
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while "hub_unreachable" not in log.read_text():
+            assert process.poll() is None
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+    finally:
+        process.terminate()
+        process.wait(20)
+    lines = log.read_text().splitlines()
+    assert "insecure_hub" in lines[0]
+    assert "let the hub speak TLS" in lines[0]
+    assert "is the hub running there" in log.read_text()

@@ -78,11 +78,14 @@ def test_a_wire_id_is_used_once(side):
     assert side.engine.active == 1
 
 
-@pytest.mark.parametrize(("changes", "code"), [({"chunk_size": 2 * MIB}, "too_large"), ({"size": 2**60}, "too_large")])
-def test_requests_that_cannot_be_met(side, changes, code):
+@pytest.mark.parametrize(
+    "changes", [{"chunk_size": 2 * MIB}, {"size": 2**60}, {"chunk_size": 2 * MIB, "role": "source"}]
+)
+def test_requests_that_cannot_be_met(side, changes):
     ask(side, **changes)
     quiet(side)
-    assert [item.code for item in said(side, m.TransferErrorMessage)] == [code]
+    errors = said(side, m.TransferErrorMessage)
+    assert [(item.code, item.role) for item in errors] == [("too_large", changes.get("role", "destination"))]
 
 
 def test_a_bad_item_does_not_take_the_others_with_it(side):
@@ -213,8 +216,8 @@ def test_small_frames_share_messages(side):
     quiet(side)
     assert side.link.queue == []
     side.turns.post(lambda: side.engine.pause(paused=False))
-    assert len(side.link.queue) == 1
-    frames = list(iter_binary(side.link.take(), Limits()))
+    assert len(side.link.queue) == 2
+    frames = [item for _ in range(2) for item in iter_binary(side.link.take(), Limits())]
     assert {item.header.transfer_id for item in frames} == set(range(1, 60))
 
 
@@ -231,6 +234,10 @@ def test_a_cancelled_source_leaves_nothing_in_the_queue(side):
 def test_progress_is_told_while_files_move(side):
     source(side, 1, random.Random(1).randbytes(20 * CHUNK))
     quiet(side)
+    sent = 0
+    while sent < 3 * CHUNK:
+        sent += len(side.link.take())
+        quiet(side)
     side.engine.tick(5000.0)
     quiet(side)
     (progress,) = said(side, m.TransferProgress)

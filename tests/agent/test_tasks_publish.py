@@ -9,7 +9,8 @@ import pytest
 
 from flux_agent.files import kernel_calls
 
-from .files.tasks_bench import CHUNK, Bench, fails, frame_of, sha, text
+from .files.mounts import mounted
+from .files.tasks_bench import CHUNK, PART, Bench, fails, frame_of, make_special, sha, text
 
 CONTENT = text(CHUNK + 9)
 MTIME = 1_000_000_000
@@ -110,41 +111,60 @@ def test_the_race_itself_is_the_systems(bench: Bench, monkeypatch: pytest.Monkey
     assert (bench.target / "f").read_bytes() == b"old"
 
 
-@pytest.mark.parametrize("kind", ["directory", "fifo", "symlink", "read-only"])
-def test_never_over_something_else(bench: Bench, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("conflict", ["overwrite", "newer", "fail"])
+@pytest.mark.parametrize("kind", ["directory", "fifo", "socket", "device", "symlink", "read-only"])
+def test_never_over_something_else(bench: Bench, kind: str, conflict: str) -> None:
     handle = bench.open_sink("f", len(CONTENT))["handle"]
     bench.write_all(handle, CONTENT)
     path = bench.target / "f"
-    if kind == "directory":
-        path.mkdir()
-    elif kind == "fifo":
-        os.mkfifo(path)
-    elif kind == "symlink":
+    if kind == "symlink":
         path.symlink_to(bench.part)
-    else:
+    elif kind == "read-only":
         existing(bench).chmod(0o444)
-    with fails("not_regular", "read_only"):
-        bench.commit(handle, CONTENT)
-    assert path.is_symlink() or not path.is_file() or path.read_bytes() == b"old"
+    else:
+        make_special(path, kind)
+    before = path.lstat()
+    with fails("exists" if kind == "read-only" and conflict != "overwrite" else "not_regular", "read_only"):
+        bench.commit(handle, CONTENT, conflict=conflict)
+    after = path.lstat()
+    assert (after.st_ino, after.st_mode, after.st_rdev) == (before.st_ino, before.st_mode, before.st_rdev)
+    assert kind != "read-only" or path.read_bytes() == b"old"
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
 def test_never_over_a_mount_point(bench: Bench, tmp_path: Path) -> None:
     path = existing(bench)
     tmp = tmp_path / "tmpfs"
     tmp.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(tmp)], check=False).returncode:
-        pytest.skip("this system does not let root mount")
-    try:
+    with mounted("-t", "tmpfs", "-o", "size=1m", "none", on=tmp):
         (tmp / "other").write_bytes(b"other")
-        subprocess.run(["mount", "--bind", str(tmp / "other"), str(path)], check=True)
-        try:
-            with fails("not_regular"):
-                bench.open_sink("f", 99)
-        finally:
-            subprocess.run(["umount", str(path)], check=True)
-    finally:
-        subprocess.run(["umount", str(tmp)], check=True)
+        with mounted("--bind", str(tmp / "other"), on=path), fails("not_regular"):
+            bench.open_sink("f", 99)
+
+
+def test_never_over_what_belongs_to_the_agent(bench: Bench) -> None:
+    bench.token.write_bytes(b"secret")
+    bench.program.mkdir()
+    for name in ("token", "program/module", "program/new/x"):
+        with fails("refused_path"):
+            bench.open_sink(name, 6)
+    with fails("refused_path"):
+        bench.open_sink("token", 6, path=str(bench.program), landing="onto")
+    assert bench("dir_apply", base=str(bench.target), items=[{"path": "program", "mode": 0o777, "mtime_ns": 1}])[
+        "errors"
+    ]
+    with fails("refused_path"):
+        bench("discard_part", directory=str(bench.program), part=PART)
+    # By another name: before the transfer begins, and when the name appears in its course.
+    os.link(bench.token, bench.target / "alias")
+    with fails("refused_path"):
+        bench.open_sink("alias", 99)
+    handle = bench.open_sink("f", len(CONTENT))["handle"]
+    bench.write_all(handle, CONTENT)
+    os.link(bench.token, bench.target / "f")
+    with fails("refused_path"):
+        bench.commit(handle, CONTENT)
+    assert bench.token.read_bytes() == b"secret"
+    assert list(bench.program.iterdir()) == []
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may set the immutable flag")
@@ -213,15 +233,10 @@ def test_hashes_decide(bench: Bench) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.getuid() != 0:
-        pytest.skip("only root may mount a small disk")
     folder = tmp_path / "small"
     (folder / "target").mkdir(parents=True)
-    options = ["-t", "tmpfs", "-o", "size=16m"]
-    if subprocess.run(["mount", *options, "none", str(folder / "target")], check=False).returncode:
-        pytest.skip("this system does not let root mount")
-    yield folder
-    subprocess.run(["umount", str(folder / "target")], check=True)
+    with mounted("-t", "tmpfs", "-o", "size=16m", "none", on=folder / "target"):
+        yield folder
 
 
 def test_a_disk_that_really_fills_up(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from fileflux.protocol.limits import HEADER_SIZE
 
-from .files.tasks_bench import CHUNK, PART, Bench, fails, frame_of, sha, text
+from .files.tasks_bench import CHUNK, PART, Bench, fails, frame_of, make_special, sha, text
 
 
 @pytest.fixture
@@ -94,6 +94,8 @@ def test_where_a_single_file_lands(bench: Bench) -> None:
         ("dangling", "not_regular"),
         ("directory", "not_regular"),
         ("fifo", "not_regular"),
+        ("socket", "not_regular"),
+        ("device", "not_regular"),
         ("file/x", "not_regular"),
         ("read-only", "read_only"),
         (".ssh/authorized_keys", "refused_path"),
@@ -107,11 +109,11 @@ def test_names_that_are_refused(bench: Bench, tmp_path: Path, name: str, code: s
     outside.mkdir()
     (bench.target / "link").symlink_to(outside)
     (bench.target / "dangling").symlink_to(outside / "later")
-    (bench.target / "directory").mkdir()
     (bench.target / "file").write_text("file")
     (bench.target / "read-only").write_text("precious")
     (bench.target / "read-only").chmod(0o444)
-    os.mkfifo(bench.target / "fifo")
+    for kind in ("directory", "fifo", "socket", *(["device"] if name == "device" else [])):
+        make_special(bench.target / kind, kind)
     before = bench.names()
     with fails(code):
         bench.open_sink(name, 10)

@@ -25,7 +25,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def page(
     bench: Bench, number: int = 0, request_id: int = 1, path: str = "", worker: int = 0, **changes: Any
 ) -> dict[str, Any]:
-    args = {"page_size": 2, "rules": RULES} | changes
+    args = {"page_size": 2, "rules": RULES, "destination": None} | changes
     return bench("list_page", worker=worker, request_id=request_id, path=path, page=number, **args)
 
 

@@ -56,7 +56,7 @@ def test_from_login_to_logout(
     assert len(ask("tokens", "list")) == 1
     assert fileflux("agents", "test", "web-1")[0] == ExitCode.TEMPORARY
     agent_id = ask("agents", "show", "web-1")["id"]
-    hub.live_agents[agent_id] = LiveAgent(True, "websocket", clock.utc_now(), "s1")
+    hub.live_agents[agent_id] = LiveAgent(True, "websocket", "", clock.utc_now(), "s1")
     assert ask("agents", "test", "web-1")["round_trip_ms"] == 12.5
     job = ask(
         "jobs",

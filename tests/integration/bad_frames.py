@@ -12,6 +12,8 @@ from tests.integration.hostile import CHUNK, SourcePeer, sha, zstd
 CHUNKS = 4
 """The source's file has so many."""
 MIB = 2**20
+LZ4_HEAD = 15
+"""Bytes of a frame's header with a content size."""
 
 REFUSED: dict[str, tuple[Callable[[SourcePeer], bytes], str]] = {
     "B6-one-longer": (lambda p: p.frame(0, zstd(p.chunk(0)), payload_size=len(zstd(p.chunk(0))) + 1, code=1), "truncated"),
@@ -35,6 +37,17 @@ REFUSED: dict[str, tuple[Callable[[SourcePeer], bytes], str]] = {
 
 def lz4_frames(peer: SourcePeer, **options: object) -> bytes:
     return lz4.frame.compress(peer.chunk(0), **options)
+
+
+def lz4_declares(size: int) -> bytes:
+    """A right header with this content size."""
+    return bytes(lz4.frame.LZ4FrameCompressor().begin(source_size=size))
+
+
+def lz4_block(peer: SourcePeer, size: int) -> bytes:
+    """The first chunk under a right header, whose first block says that it has so many bytes."""
+    frame = lz4_frames(peer)
+    return frame[:LZ4_HEAD] + struct.pack("<I", size) + frame[LZ4_HEAD + 4 :]
 
 
 def zeros(length: int) -> bytes:
@@ -71,10 +84,11 @@ WRONG: dict[str, Callable[[SourcePeer], bytes]] = {
     "B31-without-a-size": lambda p: p.frame(0, zstd(bytes(256 * MIB), write_content_size=False)[:CHUNK], code=1),
     "B34-bad-checksum": lambda p: p.frame(0, flipped(zstd(p.chunk(0), write_checksum=True), -1), code=1),
     "B35-lz4-bomb": lambda p: p.frame(0, zeros(32 * MIB), code=2),
-    "B35-size-is-a-lie": lambda p: p.frame(0, lz4_frames(p)[:6] + struct.pack("<Q", 2**40) + lz4_frames(p)[14:], code=2),
+    "B35-size-is-a-lie": lambda p: p.frame(0, lz4_declares(2**40) + lz4_frames(p)[LZ4_HEAD:], code=2),
     "B35-no-end-mark": lambda p: p.frame(0, lz4_frames(p)[:-4], code=2),
-    "B36-block-of-2-GiB": lambda p: p.frame(0, lz4_frames(p)[:15] + b"\xff\xff\xff\x7f" + lz4_frames(p)[19:], code=2),
-    "B36-block-of-4-GiB": lambda p: p.frame(0, lz4_frames(p)[:15] + b"\xff\xff\xff\xff" + lz4_frames(p)[19:], code=2),
+    "B36-block-of-2-GiB": lambda p: p.frame(0, lz4_block(p, 0x7FFFFFFF), code=2),
+    "B36-block-of-4-GiB": lambda p: p.frame(0, lz4_block(p, 0xFFFFFFFF), code=2),
+    "B36-negative-block": lambda p: p.frame(0, lz4_block(p, 0xFFFFFFFE), code=2),
 }  # fmt: skip
 """They fit the file by their header and hold something else."""
 

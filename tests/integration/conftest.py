@@ -8,21 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.proxy import FaultProxy
+from tests.faults.rules import Rule
 from tests.integration.harness import Agent, Hub
 
 
 class Site:
-    """The hub, a source agent and a destination agent."""
+    """The hub, a source agent and a destination agent. With ``source_link`` the source speaks to the hub through ``proxy``."""
 
-    def __init__(self, folder: Path) -> None:
+    proxy: FaultProxy | None = None
+
+    def __init__(self, folder: Path, hub_env: dict[str, str] | None = None, source_link: Rule | None = None) -> None:
         self.folder = folder
-        self.hub = Hub(folder).start()
-        self.source = Agent(self.hub, "source", folder).start()
+        self.hub = Hub(folder, env=hub_env).start()
+        if source_link is not None:
+            self.proxy = FaultProxy(self.hub.port, rule=source_link).start()
+        hub_url = None if self.proxy is None else self.proxy.url()
+        self.source = Agent(self.hub, "source", folder, hub_url=hub_url).start()
         self.destination = Agent(self.hub, "destination", folder).start()
 
     def stop(self) -> None:
-        for part in (self.source, self.destination, self.hub):
-            part.stop()
+        for part in (self.source, self.destination, self.proxy, self.hub):
+            if part is not None:
+                part.stop()
 
 
 @pytest.fixture(scope="module")

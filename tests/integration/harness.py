@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -45,11 +46,16 @@ def wait_for(what: str, check: Callable[[], Any], timeout: float = 30.0) -> Any:
 class Process:
     """One started command with its log."""
 
-    def __init__(self, command: list[str], log: Path, env: dict[str, str]) -> None:
+    def __init__(self, command: list[str], log: Path, env: dict[str, str], cwd: Path | None = None) -> None:
         self.log = log
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **env}
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **env},
+                cwd=cwd,
             )
 
     @property
@@ -98,8 +104,16 @@ def kill_pid(pid: int) -> None:
 class Hub:
     """``fileflux serve`` with its embedded PostgreSQL on a port of its own."""
 
-    def __init__(self, folder: Path, database_url: str | None = None, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str | None = None,
+        env: dict[str, str] | None = None,
+        ca_file: str | None = None,
+    ) -> None:
+        """``ca_file``: the CA to trust, for a hub with TLS."""
         self.folder = folder
+        self.ca_file = ca_file
         self.password = secrets.token_urlsafe(12)
         self._database_url = database_url
         self._env = {f"FILEFLUX_LIMITS_{name}": value for name, value in QUICK_LIMITS.items()}
@@ -128,7 +142,7 @@ class Hub:
         url = wait_for("the hub to listen", listening, 40)
         self.port = int(url.rpartition(":")[2])
         if self._client is None:
-            self._client = HubClient(url)
+            self._client = HubClient(url, ca_file=self.ca_file)
             wait_for("the login", lambda: self.client.login(EMAIL, self.password), 20)
         return self
 
@@ -213,7 +227,16 @@ class Hub:
 class Agent:
     """``flux-agent run`` with one folder to read and one to write."""
 
-    def __init__(self, hub: Hub, name: str, folder: Path, env: dict[str, str] | None = None, workers: int = 2) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        name: str,
+        folder: Path,
+        env: dict[str, str] | None = None,
+        workers: int = 2,
+        hub_url: str | None = None,
+    ) -> None:
+        """``hub_url``: where the agent finds the hub, if not at the hub's own address."""
         self.name = name
         self.folder = folder
         self.read = folder / name / "read"
@@ -222,18 +245,44 @@ class Agent:
         self.write.mkdir()
         self.id, self.token_file = hub.enrol(name, folder)
         self._hub = hub
+        self._hub_url = hub_url or hub.client.url
         self._workers = workers
         self._env = {f"FLUX_AGENT_LIMITS_{key}": value for key, value in QUICK_LIMITS.items()} | (env or {})
+        self._home: Path | None = None
         self.process: Process | None = None
         self._starts = 0
 
+    def move_in(self, home: Path) -> None:
+        """From the next start on all that makes this agent is in ``home``: its configuration, its token and whatever it may keep."""
+        folder = home / ".config" / "fileflux"
+        folder.mkdir(parents=True)
+        token = folder / "token"
+        token.touch(0o600)
+        token.write_text(self.token_file.read_text())
+        configuration = {
+            "hub": self._hub_url,
+            "token_file": str(token),
+            "name": self.name,
+            "read": [str(self.read)],
+            "write": [str(self.write)],
+            "workers": self._workers,
+            "limits": {name.lower(): value for name, value in QUICK_LIMITS.items()},
+        }
+        # JSON is YAML.
+        (folder / "flux-agent.yaml").write_text(json.dumps(configuration))
+        places = ("CONFIG", "DATA", "STATE", "CACHE")
+        self._env = {"HOME": str(home)} | {f"XDG_{place}_HOME": str(home / f".{place.lower()}") for place in places}
+        self._home = home
+
     def start(self, *, wait: bool = True) -> Agent:
         self._starts += 1
-        command = [
-            sys.executable, "-m", "flux_agent.cli", "run", "--hub", self._hub.client.url, "--token-file", str(self.token_file),
-            "--name", self.name, "--read", str(self.read), "--write", str(self.write), "--workers", str(self._workers),
-        ]  # fmt: skip
-        self.process = Process(command, self.folder / f"{self.name}-{self._starts}.log", self._env)
+        command = [sys.executable, "-m", "flux_agent.cli", "run"]
+        if self._home is None:
+            command += [
+                "--hub", self._hub_url, "--token-file", str(self.token_file), "--name", self.name,
+                "--read", str(self.read), "--write", str(self.write), "--workers", str(self._workers),
+            ]  # fmt: skip
+        self.process = Process(command, self.folder / f"{self.name}-{self._starts}.log", self._env, self._home)
         if wait:
             self.wait_online()
         return self

@@ -7,26 +7,49 @@ import os
 import random
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Site
-from tests.integration.harness import QUICK_LIMITS, kill_pid, wait_for
+from tests.faults.proxy import FaultProxy
+from tests.faults.rules import Rule
+from tests.integration.conftest import Site, write_numbered
+from tests.integration.harness import QUICK_LIMITS, Agent, kill_pid, wait_for
 from tests.integration.watch import FinalNames
 
+SIZE = 320 * 2**20
+SLOW = Rule.link(bandwidth=30e6)
+"""The source's link shortly before the kill: the last 5 % of the file, two chunks, take half a second, time to see them coming and to kill in between."""
+APPROACH = 64 * 2**20
+"""So much before the kill the link becomes slow: what is on its way then, a window at most, is well below that."""
 WINDOW = int(QUICK_LIMITS["WINDOW_MAX"])
 SEEDS = [pytest.param(seed, marks=() if seed < 2 else pytest.mark.long) for seed in range(10)]
+EARLIEST, LATEST = 0.05, 0.95
 VICTIMS = ("source", "destination", "source-worker", "destination-worker", "server", "arbiter", "postgresql")
 
 
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("site"), source_link=Rule())
+    try:
+        yield site
+    finally:
+        site.stop()
+
+
+@pytest.fixture
+def big(site: Site) -> Iterator[Path]:
+    path = site.source.read / f"big-{os.urandom(4).hex()}.bin"
+    write_numbered(path, SIZE)
+    yield path
+    path.unlink()
+
+
 def kill(site: Site, victim: str) -> None:
-    """Kill, and start again what nobody else starts again."""
     match victim:
         case "source" | "destination":
-            agent = site.source if victim == "source" else site.destination
-            agent.running.kill()
-            agent.start(wait=False)
+            agent_of(site, victim).running.kill()
         case "source-worker":
             kill_pid(site.source.worker_pids()[0])
         case "destination-worker":
@@ -35,9 +58,26 @@ def kill(site: Site, victim: str) -> None:
             kill_pid(site.hub.server_pid)
         case "arbiter":
             site.hub.running.kill()
-            site.hub.start()
         case "postgresql":
             kill_pid(site.hub.postgres_pid)
+
+
+def restart(site: Site, victim: str) -> None:
+    """Start again what nobody else starts again."""
+    match victim:
+        case "source" | "destination":
+            agent_of(site, victim).start(wait=False)
+        case "arbiter":
+            site.hub.start()
+
+
+def link(site: Site) -> FaultProxy:
+    assert site.proxy is not None
+    return site.proxy
+
+
+def agent_of(site: Site, role: str) -> Agent:
+    return site.source if role == "source" else site.destination
 
 
 def wait_for_bytes(site: Site, run_id: int, wanted: int) -> None:
@@ -60,15 +100,23 @@ def sha256(path: Path) -> str:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_killed_in_mid_transfer(site: Site, big: Path, victim: str, seed: int) -> None:
-    fraction = random.Random(f"{victim}-{seed}").uniform(0.05, 0.75)
+    fraction = random.Random(f"{victim}-{seed}").uniform(EARLIEST, LATEST)
     size, digest = big.stat().st_size, sha256(big)
     target = site.destination.write / f"{victim}-{seed}"
     target.mkdir()
     job = site.hub.job(site.source.id, big, site.destination.id, f"{target}/", compression="none")
     with FinalNames(target, {big.name: digest}) as names:
+        before = link(site).bytes_up
         run_id = site.hub.run(job)
+        wait_for_bytes(site, run_id, int(size * fraction) - APPROACH)
+        link(site).set(SLOW)
         wait_for_bytes(site, run_id, int(size * fraction))
         kill(site, victim)
+        sent, named = link(site).bytes_up - before, (target / big.name).exists()
+        link(site).set(Rule())
+        restart(site, victim)
+        assert sent < size, "too late for the kill: the source had sent everything"
+        assert not named, "too late for the kill: the file has its name"
         run = site.hub.wait_ended(run_id, 90)
     assert run["status"] == "succeeded", run
     assert dict(names.appeared) == {big.name: 1}, "the final name appears once"
@@ -82,26 +130,34 @@ def test_killed_in_mid_transfer(site: Site, big: Path, victim: str, seed: int) -
     shutil.rmtree(target)
 
 
-def test_a_fresh_agent_resumes_what_another_began(site: Site, big: Path) -> None:
-    """The destination's whole folder but its files is deleted: it keeps no state, so a fresh one goes on with the same token."""
-    size, digest = big.stat().st_size, sha256(big)
-    target = site.destination.write / "fresh"
-    target.mkdir()
-    run_id = site.hub.run(site.hub.job(site.source.id, big, site.destination.id, f"{target}/", compression="none"))
-    wait_for_bytes(site, run_id, size // 3)
-    site.destination.running.kill()
-    token = site.destination.token_file.read_text()
-    site.destination.token_file.unlink()
-    moved = site.folder / "fresh-agent.token"
-    moved.write_text(token)
-    moved.chmod(0o600)
-    site.destination.token_file = moved
-    site.destination.start(wait=False)
-    run = site.hub.wait_ended(run_id, 60)
+@pytest.mark.parametrize("role", ["source", "destination"])
+def test_a_fresh_agent_resumes_what_another_began(site: Site, big: Path, role: str) -> None:
+    """All that an agent ever had but the users' files is deleted: a fresh one goes on with the same token."""
+    folder = site.folder / f"fresh-{role}"
+    folder.mkdir()
+    agent = Agent(site.hub, f"fresh-{role}", folder, hub_url=link(site).url())
+    agent.move_in(folder / "first")
+    agent.start()
+    source, destination = (agent, site.destination) if role == "source" else (site.source, agent)
+    path = big.rename(source.read / big.name)
+    size, digest = path.stat().st_size, sha256(path)
+    job = site.hub.job(source.id, path, destination.id, f"{destination.write}/", compression="none")
+    try:
+        run_id = site.hub.run(job)
+        wait_for_bytes(site, run_id, size // 3)
+        agent.running.kill()
+        shutil.rmtree(folder / "first")
+        agent.move_in(folder / "second")
+        agent.start(wait=False)
+        run = site.hub.wait_ended(run_id, 60)
+    finally:
+        agent.stop()
+        path.rename(big)
     assert run["status"] == "succeeded", run
-    assert sha256(target / big.name) == digest
+    assert sha256(destination.write / big.name) == digest
     assert run["bytes_transferred"] <= size + WINDOW + 2**20
     assert run["bytes_reused"] > 0, "what the part held was not sent again"
+    assert not (folder / "first").exists()
 
 
 def test_everything_at_once(site: Site, big: Path) -> None:

@@ -55,6 +55,16 @@ def test_every_message_has_a_golden_text() -> None:
     assert set(GOLDEN) == set(BY_TYPE)
 
 
+@pytest.mark.parametrize("type_name", ["transfer_complete", "transfer_error", "list_request"])
+def test_fields_that_may_be_left_out(type_name: str) -> None:
+    vector = json.loads(json.dumps(GOLDEN[type_name]))
+    payload = vector["payload"]
+    item, name = (payload["items"][0], "role") if "items" in payload else (payload, "destination")
+    del item[name]
+    message = read(json.dumps(vector)).message
+    assert getattr(message.items[0] if "items" in payload else message, name) is None  # type: ignore[attr-defined]
+
+
 # Round trips
 
 

@@ -58,7 +58,22 @@ def test_hello_says_what_the_agent_is() -> None:
         "last_seq": 0,
         "receive_buffer": 96,
         "probe": False,
+        "switch": False,
+        "link_reason": "",
     }
+
+
+def test_hello_on_a_link_that_takes_over_names_the_session_and_says_why() -> None:
+    session = agent()
+    session.link_down(NOW)
+    session.link_up(NOW, switch=True, reason="upgrade refused with 403")
+    [hello] = sent(session)
+    assert (hello["payload"]["session_id"], hello["payload"]["switch"]) == ("s1", True)
+    assert hello["payload"]["link_reason"] == "upgrade refused with 403"
+    session.link_down(NOW)
+    session.link_up(NOW)
+    [hello] = sent(session)
+    assert (hello["payload"]["switch"], hello["payload"]["link_reason"]) == (False, "")
 
 
 def test_messages_wait_for_the_first_handshake() -> None:

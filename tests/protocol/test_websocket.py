@@ -20,6 +20,7 @@ from fileflux.errors import LocalProtocolError
 from fileflux.protocol.limits import DEFAULT_LIMITS, MIB, Limits
 from fileflux.protocol.link import Buffer
 from fileflux.protocol.websocket import WebSocketLink, client_handshake, server_accept
+from fileflux.protocol.websocket_reader import PINGS_PER_SECOND
 from tests.contracts.link_suite import LinkSuite, Recorder
 from tests.protocol.select_pump import SelectPump
 from tests.protocol.wire import Answering, environ_of, frame, read_head
@@ -204,6 +205,20 @@ def test_a_peer_that_takes_nothing_is_given_up(served: Served) -> None:
     served.link.tick(served.clock.monotonic())
     assert served.seen.closed == [(1006, "the peer takes no bytes")]
     assert sorted(returned) == list(range(20))
+
+
+def test_pongs_for_a_peer_that_reads_none_are_bounded(served: Served) -> None:
+    """The rate of pings bounds what a silent peer can make wait, and its silence how long."""
+    waiting = 0
+    for _ in range(200):
+        served.say(frame(9, b"x" * 125) * PINGS_PER_SECOND)
+        served.clock.advance(1.0)
+        waiting = max(waiting, sum(map(len, (*served.link._protocol.writes, *served.link._wire))))
+        served.link.tick(served.clock.monotonic())
+        if served.seen.closed:
+            break
+    assert served.seen.closed == [(1006, "the peer takes no bytes")]
+    assert 100_000 < waiting < MIB
 
 
 def test_texts_for_a_peer_that_reads_nothing_are_bounded() -> None:

@@ -47,14 +47,14 @@ def test_one_turn_delivers_a_bounded_number_of_messages() -> None:
     violations: list[tuple[int, str]] = []
     protocol = Protocol(Side.SERVER, state=State.OPEN)
     reader = WebSocketReader(protocol, DEFAULT_LIMITS, FakeClock(), lambda *what: violations.append(what))
-    seen = Recorder()
+    seen = reader.handler = Recorder()
     reader.take(wire(0, mask=True) * (2 * PARSE_FRAMES + 1))
     for expected in (PARSE_FRAMES, 2 * PARSE_FRAMES, 2 * PARSE_FRAMES + 1):
         assert reader.behind
-        reader.parse(seen)
+        reader.parse()
         assert len(seen.binaries) == expected
     assert not reader.behind
-    reader.parse(seen)
+    reader.parse()
     assert not violations
 
 
@@ -63,22 +63,23 @@ def test_pings_have_a_rate() -> None:
     clock = FakeClock()
     protocol = Protocol(Side.SERVER, state=State.OPEN)
     reader = WebSocketReader(protocol, DEFAULT_LIMITS, clock, lambda code, _: violations.append(code))
+    reader.handler = Recorder()
     for _ in range(5):
         reader.take(wire(0, mask=True, opcode=Opcode.PING) * 100)
-        reader.parse(Recorder())
+        reader.parse()
         clock.advance(1.0)
     assert not violations
     reader.take(wire(0, mask=True, opcode=Opcode.PING) * 101)
-    reader.parse(Recorder())
+    reader.parse()
     assert violations == [1008]
 
 
 def test_a_reader_that_does_not_listen_still_parses() -> None:
     protocol = Protocol(Side.SERVER, state=State.OPEN)
     reader = WebSocketReader(protocol, DEFAULT_LIMITS, FakeClock(), lambda *_: None)
-    seen = Recorder()
+    seen = reader.handler = Recorder()
     reader.listening = False
     reader.take(wire(5, mask=True) + Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True))
-    reader.parse(seen)
+    reader.parse()
     assert not seen.binaries
     assert protocol.state is State.CLOSING

@@ -100,8 +100,15 @@ def test_only_live_tokens_are_found(database: Database) -> None:
             valid.swapcase(),
             "ffx_" + "é" * 43,
             valid[:-1] + "\0",
+            f"{valid}.",
+            f"{valid}.{'a' * 63}",
+            f"{valid}.{'a' * 65}",
+            f"{valid}.{'A' * 64}",
+            f"{valid}.{'a' * 64}.{'a' * 64}",
+            f"{expired}.{'a' * 64}",
         ):
             assert tokens.find_live(tx, bad) is None
+        assert tokens.find_live(tx, tokens.with_pin(valid, "0a" * 32)) == tokens.find_live(tx, valid)
         assert [row.name for row in tokens.list_page(tx, 10)] == ["old", "new", "gone"]
         assert tokens.list_page(tx, 10, agent_id=agent.id + 1) == []
         with pytest.raises(NotFoundError):

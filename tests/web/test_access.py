@@ -40,9 +40,24 @@ def test_only_these_are_public() -> None:
     assert {
         ("GET", "/"),
         ("GET", "/healthz"),
+        ("GET", "/ca.pem"),
+        ("GET", "/install.sh"),
+        ("GET", "/install.ps1"),
+        ("GET", "/install/<wheel_name>"),
         ("POST", "/api/auth/login"),
         ("POST", "/api/auth/refresh"),
     } == PUBLIC
+
+
+def test_only_these_check_an_agents_token() -> None:
+    assert {
+        ("GET", "/ws/agent"),
+        ("POST", "/api/agent/connect"),
+        ("GET", "/api/agent/poll"),
+        ("POST", "/api/agent/messages"),
+        ("GET", "/api/agent/check"),
+        ("GET", "/ws/agent/check"),
+    } == AGENT_ROUTES
 
 
 def test_a_route_without_a_line_answers_nobody(app: Flask, as_role) -> None:

@@ -28,17 +28,26 @@ def test_live_facts_lie_over_the_row(admin: Api, hub: ScriptedHub, clock) -> Non
     with hub.database.transaction() as tx:
         rows.connected(tx, agent_id)
     assert admin.get(f"/api/agents/{agent_id}").json["status"] == "offline"
-    hub.live_agents[agent_id] = LiveAgent(True, "websocket", clock.utc_now(), "s1")
+    hub.live_agents[agent_id] = LiveAgent(True, "websocket", "", clock.utc_now(), "s1")
     shown = admin.get(f"/api/agents/{agent_id}").json
     assert (shown["status"], shown["transport"], shown["connected_since"]) == (
         "online",
         "websocket",
         "2026-01-01T00:00:00+00:00",
     )
-    hub.live_agents[agent_id] = LiveAgent(False, "websocket", clock.utc_now(), "s1")
+    assert shown["transport_reason"] is None
+    hub.live_agents[agent_id] = LiveAgent(True, "polling", "upgrade refused with 403", clock.utc_now(), "s1")
     shown = admin.get(f"/api/agents/{agent_id}").json
-    assert (shown["status"], shown["transport"], shown["connected_since"]) == ("offline", None, None)
-    hub.live_agents[agent_id] = LiveAgent(True, "websocket", clock.utc_now(), "s1")
+    assert (shown["transport"], shown["transport_reason"]) == ("polling", "upgrade refused with 403")
+    hub.live_agents[agent_id] = LiveAgent(False, "polling", "gone", clock.utc_now(), "s1")
+    shown = admin.get(f"/api/agents/{agent_id}").json
+    assert (shown["status"], shown["transport"], shown["transport_reason"], shown["connected_since"]) == (
+        "offline",
+        None,
+        None,
+        None,
+    )
+    hub.live_agents[agent_id] = LiveAgent(True, "websocket", "", clock.utc_now(), "s1")
     admin.delete(f"/api/agents/{agent_id}")
     assert admin.get(f"/api/agents/{agent_id}").json["status"] == "revoked"
 
@@ -54,7 +63,7 @@ def test_a_test_is_a_round_trip(admin: Api, hub: ScriptedHub, clock) -> None:
     agent_id = admin.post("/api/agents", {"name": "web-1"}).json["id"]
     away = admin.post(f"/api/agents/{agent_id}/test")
     assert (away.status_code, away.json["code"]) == (503, "unavailable")
-    hub.live_agents[agent_id] = LiveAgent(True, "websocket", clock.utc_now(), "s1")
+    hub.live_agents[agent_id] = LiveAgent(True, "websocket", "", clock.utc_now(), "s1")
     assert admin.post(f"/api/agents/{agent_id}/test").json == {"round_trip_ms": 12.5}
 
 

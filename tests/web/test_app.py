@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 from flask import Flask
@@ -13,7 +14,7 @@ from fileflux.web.context import services
 from tests.web.conftest import Api
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/api/agents", "/nothing", "/api/agents/x"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/install.sh", "/api/agents", "/nothing", "/api/agents/x"])
 def test_headers_of_every_answer(anonymous: Api, path: str) -> None:
     answer = anonymous.get(path)
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
@@ -57,7 +58,7 @@ def test_the_description_covers_every_route(app: Flask, admin: Api, anonymous: A
         (method.upper(), path) for path, item in spec["paths"].items() for method in item if method != "parameters"
     }
     routes = {
-        (method, rule.rule.replace("<id:", "{").replace(">", "}"))
+        (method, re.sub(r"<(?:id:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }

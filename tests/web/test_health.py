@@ -13,5 +13,6 @@ def test_the_page_loads_nothing(anonymous: Api) -> None:
     assert answer.status_code == 200
     assert answer.content_type == "text/html; charset=utf-8"
     assert "/api/openapi.json" in answer.text
+    assert "/install.sh" in answer.text
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert "<script" not in answer.text

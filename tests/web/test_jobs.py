@@ -88,6 +88,36 @@ def test_a_revoked_agent_is_no_end_of_a_job(admin: Api, job_body: dict[str, Any]
     assert list(admin.post("/api/jobs", job_body).json["errors"]) == ["destination_agent_id"]
 
 
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [
+        ("/srv/data", "/srv/data"),
+        ("/srv/data", "/srv//data/./"),
+        ("C:\\Data", "c:/data/"),
+        ("/srv/data/f", "/srv/data/f"),
+    ],
+)
+def test_an_agents_path_is_not_copied_onto_itself(
+    admin: Api, job_body: dict[str, Any], source: str, destination: str
+) -> None:
+    there = job_body | {"source_path": source, "destination_path": destination}
+    refused = admin.post("/api/jobs", there | {"destination_agent_id": there["source_agent_id"]})
+    assert refused.status_code == 422
+    assert refused.json["errors"] == {"destination_path": ["This is the source itself: choose another destination."]}
+    assert admin.post("/api/jobs", there).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [("/srv/data", "/srv/data/copy"), ("/srv/data", "/srv/Data"), ("data", "data"), ("/srv/data/*", "/srv/data")],
+)
+def test_other_paths_of_the_same_agent_are_its_own_to_judge(
+    admin: Api, job_body: dict[str, Any], source: str, destination: str
+) -> None:
+    both = {"source_path": source, "destination_path": destination, "destination_agent_id": job_body["source_agent_id"]}
+    assert admin.post("/api/jobs", job_body | both).status_code == 201
+
+
 def test_a_name_is_given_once(admin: Api, job_body: dict[str, Any]) -> None:
     assert admin.post("/api/jobs", job_body).status_code == 201
     assert admin.post("/api/jobs", job_body).status_code == 409

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import hashlib
+import ssl
 from datetime import datetime, timedelta
 
 import pytest
 
+from fileflux.clock import FakeClock
+from fileflux.protocol.limits import Limits
 from fileflux.storage import tokens as rows
-from tests.web.conftest import Api, ScriptedHub
+from fileflux.storage.pool import Database
+from fileflux.web.app import create_app
+from fileflux.web.deps import Deps
+from tests.certificates import Authority
+from tests.web.conftest import SECRET, Api, ScriptedHub
 
 
 @pytest.fixture
@@ -26,6 +34,20 @@ def test_the_value_is_shown_once_and_works(admin: Api, hub: ScriptedHub, agent_i
     assert value not in listed.text
     assert value not in str(audited())
     assert audited()[-1][1:3] == ("token.created", f"token:{made.json['token']['id']}")
+
+
+def test_a_hub_with_its_own_ca_puts_the_pin_behind_the_value(
+    database: Database, hub: ScriptedHub, clock: FakeClock, limits: Limits, admin: Api, agent_id: int, tmp_path
+) -> None:
+    ca = Authority(tmp_path)
+    pem = ca.file.read_bytes()
+    client = create_app(Deps(database, None, limits, SECRET, clock, hub, hub, hub, hub, pem)).test_client()
+    made = Api(client, admin.token).post("/api/tokens", {"agent_id": agent_id}).json
+    secret, _, pin = made["value"].partition(".")
+    assert pin == hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.decode())).hexdigest()
+    with hub.database.transaction() as tx:
+        assert rows.find_live(tx, secret).id == rows.find_live(tx, made["value"]).id == made["token"]["id"]
+    assert client.get("/ca.pem").data == pem
 
 
 def test_revoking_cuts_the_agent(admin: Api, hub: ScriptedHub, agent_id: int, audited) -> None:

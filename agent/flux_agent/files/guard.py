@@ -9,7 +9,6 @@ from typing import Final
 
 from fileflux.errors import RefusedPathError
 from flux_agent.files.faults import shown
-from flux_agent.files.handles import Status
 from flux_agent.files.system import absolute_components
 
 _PART: Final = re.compile(r"[0-9a-f]{32}")
@@ -66,30 +65,34 @@ def refuse_auto_run(components: Sequence[str]) -> None:
 
 
 class Protected:
-    """The agent's own files and folders: neither read nor written, by whatever name they are reached."""
+    """What belongs to the agent itself: ``private`` is neither read nor written, ``program`` is not written; by whatever name it is reached."""
 
-    def __init__(self, paths: Iterable[str]) -> None:
-        forms = [form for path in map(Path, paths) for form in (path.absolute(), path.resolve())]
-        self._paths = tuple(dict.fromkeys(forms))
-        self._components = tuple(absolute_components(str(path)) or () for path in self._paths)
+    def __init__(self, private: Iterable[str], program: Iterable[str] = ()) -> None:
+        self._private = _forms(private)
+        self._all = self._private | _forms(program)
 
-    def refuse_path(self, components: tuple[str, ...]) -> None:
+    def refuse_path(self, components: tuple[str, ...], *, write: bool) -> None:
         """By spelling: also for what does not exist yet. Raises RefusedPathError."""
-        if any(components[: len(own)] == own for own in self._components):
+        if any(components[: len(own)] == own for own in self._of(write=write).values()):
             raise RefusedPathError(f"{shown('/'.join(components))} belongs to the agent itself")
 
-    def holds(self, status: Status) -> bool:
-        """By identity: whether this is one of them."""
-        return status.identity in self.identities()
-
-    def identities(self) -> set[tuple[int, int]]:
-        """Those that exist now."""
+    def identities(self, *, write: bool) -> set[tuple[int, int]]:
+        """``Status.identity`` of those that exist now."""
         # Looked up each time: they may be made, or replaced, while the agent runs.
         found: set[tuple[int, int]] = set()
-        for path in self._paths:
+        for path in self._of(write=write):
             try:
                 seen = path.stat()
             except OSError:
                 continue
             found.add((seen.st_dev, seen.st_ino))
         return found
+
+    def _of(self, *, write: bool) -> dict[Path, tuple[str, ...]]:
+        return self._all if write else self._private
+
+
+def _forms(paths: Iterable[str]) -> dict[Path, tuple[str, ...]]:
+    """Each path as it is written and as its links lead, with its components."""
+    forms = (form for path in map(Path, paths) for form in (path.absolute(), path.resolve()))
+    return {form: absolute_components(str(form)) or () for form in forms}

@@ -24,10 +24,14 @@ from flux_agent.files.system import absolute_components, join, open_root
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A directory of the configuration; ``index`` is its place among all roots, the same in every process with this configuration."""
+    """A directory of the configuration; ``index`` is its place among all roots, the same in every process with this configuration.
+
+    ``real``: what its links led to when the agent started. Jobs may name it so, too.
+    """
 
     index: int
     components: tuple[str, ...]
+    real: tuple[str, ...]
     read: bool
     write: bool
 
@@ -57,19 +61,26 @@ class Place:
         """Not for a root itself."""
         return Place(self.root, self.components[:-1])
 
+    @property
+    def real(self) -> tuple[str, ...]:
+        """The same for every root that leads here: below a root no link is followed, so only the root's own path can hold one."""
+        return self.root.real + self.components
+
     def below(self, components: tuple[str, ...]) -> Place:
         return Place(self.root, self.components + components)
 
 
 class Roots:
-    """The roots of one agent. ``protected``: its own files and folders.
+    """The roots of one agent. ``protected`` and ``program`` are its own files and folders: see ``guard.Protected``.
 
     Raises ConfigError for a root that is not an absolute path without ``..``. All other methods raise TransferError or RefusedPathError,
     and nothing else.
     """
 
-    def __init__(self, read: Sequence[str], write: Sequence[str], protected: Sequence[str] = ()) -> None:
-        self._protected = Protected(protected)
+    def __init__(
+        self, read: Sequence[str], write: Sequence[str], protected: Sequence[str] = (), program: Sequence[str] = ()
+    ) -> None:
+        self._protected = Protected(protected, program)
         self._roots: list[Root] = []
         self._read = self._add(read, write=False)
         self._write = self._add(write, write=True)
@@ -80,7 +91,6 @@ class Roots:
         Codes: outside_roots, refused_path.
         """
         components = (*self._absolute(path, write=write), *(check_relative(name) if name else ()))
-        self._protected.refuse_path(components)
         fitting = [
             (len(form), root)
             for form, root in (self._write if write else self._read)
@@ -92,7 +102,10 @@ class Roots:
         depth, root = max(fitting, key=lambda found: found[0])
         if write:
             refuse_auto_run(components[depth:])
-        return Place(root, components[depth:])
+        place = Place(root, components[depth:])
+        for form in {components, root.components + place.components, place.real}:
+            self._protected.refuse_path(form, write=write)
+        return place
 
     def place(self, root_index: int, components: Sequence[str]) -> Place:
         """A place that ``resolve`` gave before, perhaps in another process."""
@@ -104,10 +117,11 @@ class Roots:
         Codes: not_found, not_regular (a component is no directory), refused_path (a symbolic link, or not for agents), and what the
         system says.
         """
-        current = self._open_root(place.root)
+        own = self._protected.identities(write=place.root.write)
+        current = self._open_root(place.root, own)
         try:
             for depth, name in enumerate(place.components, 1):
-                following = self._step(current, name, Place(place.root, place.components[:depth]), create=create)
+                following = self._step(current, name, Place(place.root, place.components[:depth]), own, create=create)
                 current.close()
                 current = following
         except BaseException:
@@ -135,11 +149,11 @@ class Roots:
             seen = directory.status_of(place.name)
             if seen is None:
                 raise TransferError(f"{shown(path)} does not exist", code="not_found")
-            self.check_file(seen, path)
+            self.check_file(seen, place)
             file = directory.open_file(place.name)
             try:
                 status = file.status()
-                self.check_file(status, path)
+                self.check_file(status, place)
             except BaseException:
                 file.close()
                 raise
@@ -147,19 +161,24 @@ class Roots:
             raise transfer_error(error, path) from None
         return file, status
 
-    def check_file(self, status: Status, path: str) -> None:
+    def check_file(self, status: Status, place: Place) -> None:
         """Raises TransferError unless it is a regular file that may be touched."""
+        path = place.path
         if status.kind == "symlink":
             raise TransferError(f"{shown(path)} is a symbolic link: name what it points to", code="refused_path")
         if status.kind != "file":
             what = "a directory" if status.kind == "directory" else "not a regular file"
             raise TransferError(f"{shown(path)} is {what}", code="not_regular")
-        if self._protected.holds(status):
-            raise TransferError(f"{shown(path)} belongs to the agent itself", code="refused_path")
+        self.refuse_own(status, place)
 
-    def protected_identities(self) -> set[tuple[int, int]]:
-        """``Status.identity`` of the agent's own files and folders."""
-        return self._protected.identities()
+    def refuse_own(self, status: Status, place: Place) -> None:
+        """Raises TransferError for what belongs to the agent itself, whatever its name here."""
+        if status.identity in self._protected.identities(write=place.root.write):
+            raise TransferError(f"{shown(place.path)} belongs to the agent itself", code="refused_path")
+
+    def private_identities(self) -> set[tuple[int, int]]:
+        """``Status.identity`` of the agent's own files and folders that are not even read."""
+        return self._protected.identities(write=False)
 
     def usage(self) -> list[dict[str, Any]]:
         """``{path, read, write, total, free}`` of each root; a directory that is listed twice is shown once."""
@@ -183,13 +202,10 @@ class Roots:
             components = absolute_components(path)
             if components is None or ".." in components or "\0" in path:
                 raise ConfigError(f"root {path!r} must be an absolute path without '..'")
-            root = Root(len(self._roots), components, read=not write, write=write)
+            real = absolute_components(os.path.realpath(path)) or components
+            root = Root(len(self._roots), components, real, read=not write, write=write)
             self._roots.append(root)
-            forms.append((components, root))
-            # Jobs may also name a root by what its links lead to.
-            real = absolute_components(os.path.realpath(path))
-            if real is not None and real != components:
-                forms.append((real, root))
+            forms.extend((form, root) for form in dict.fromkeys((components, real)))
         return forms
 
     def _absolute(self, path: str, *, write: bool) -> tuple[str, ...]:
@@ -212,19 +228,21 @@ class Roots:
             raise RefusedPathError(f"{shown(path)}: '..' is not followed")
         return components
 
-    def _open_root(self, root: Root) -> Directory:
+    def _open_root(self, root: Root, own: set[tuple[int, int]]) -> Directory:
         try:
             directory: Directory = open_root(root.path)
         except OSError as error:
             raise transfer_error(error, root.path) from None
         try:
-            self._check_directory(directory, directory.status(), None, root.path)
+            _check_directory(directory, directory.status(), None, root.path, own)
         except BaseException:
             directory.close()
             raise
         return directory
 
-    def _step(self, current: Directory, name: str, place: Place, *, create: bool) -> Directory:
+    def _step(
+        self, current: Directory, name: str, place: Place, own: set[tuple[int, int]], *, create: bool
+    ) -> Directory:
         try:
             try:
                 following = current.open_directory(name)
@@ -241,17 +259,20 @@ class Roots:
         except OSError as error:
             raise transfer_error(error, place.path) from None
         try:
-            self._check_directory(following, following.status(), current.status(), place.path)
+            _check_directory(following, following.status(), current.status(), place.path, own)
         except BaseException:
             following.close()
             raise
         return following
 
-    def _check_directory(self, directory: Directory, status: Status, parent: Status | None, path: str) -> None:
-        if self._protected.holds(status):
-            raise TransferError(f"{shown(path)} belongs to the agent itself", code="refused_path")
-        if (parent is None or parent.device != status.device) and directory.of_the_kernel:
-            raise TransferError(f"{shown(path)} holds objects of the kernel, not files", code="refused_path")
+
+def _check_directory(
+    directory: Directory, status: Status, parent: Status | None, path: str, own: set[tuple[int, int]]
+) -> None:
+    if status.identity in own:
+        raise TransferError(f"{shown(path)} belongs to the agent itself", code="refused_path")
+    if (parent is None or parent.device != status.device) and directory.of_the_kernel:
+        raise TransferError(f"{shown(path)} holds objects of the kernel, not files", code="refused_path")
 
 
 def _is_symlink(directory: Directory, name: str) -> bool:

@@ -21,6 +21,7 @@ from flux_agent.files.faults import shown, transfer_error
 from flux_agent.files.guard import is_part_name
 from flux_agent.files.handles import Status
 from flux_agent.files.roots import Place, Roots
+from flux_agent.files.target import Target
 
 PAGE_BYTES: Final = 384 * KIB
 """Of JSON, estimated: well under ``max_text_bytes`` when every name is as long as it can be."""
@@ -76,8 +77,13 @@ class Listing:
     A path that exists is taken as it is, also with ``*`` in its name; otherwise it is a glob if it has a character of one.
     """
 
-    def __init__(self, roots: Roots, path: str, rules: Rules, *, recursive: bool) -> None:
+    def __init__(
+        self, roots: Roots, path: str, rules: Rules, *, recursive: bool, destination: Target | None = None
+    ) -> None:
+        """``destination``: where the job writes, if that is at this agent too; it is left out."""
         self._roots = roots
+        self._destination = destination
+        self._way_to_destination: tuple[str, ...] | None = None
         self._rules = rules
         self._recursive = recursive
         self._globs: tuple[Glob, ...] = ()
@@ -128,7 +134,7 @@ class Listing:
         place = roots.resolve(path, write=False)
         if not place.components:
             roots.open_directory(place).close()
-            self._list_directory(place)
+            self._begin(place, "directory")
             return
         parent = roots.find_directory(place.parent)
         seen: Status | None = None
@@ -144,22 +150,33 @@ class Listing:
             self._list_glob(place)
         elif seen.kind == "directory":
             roots.open_directory(place).close()
-            self._list_directory(place)
+            self._begin(place, "directory")
         else:
-            roots.check_file(seen, place.path)
+            roots.check_file(seen, place)
+            self._refuse_destination(place)
+            self._refuse_destination(place.parent)
             self.base, self.path_type = place.parent, "file"
             self._items = iter((_found(place.name, seen),))
 
-    def _list_directory(self, place: Place) -> None:
-        self.base, self.path_type = place, "directory"
-        self._items = self._walk()
+    def _refuse_destination(self, place: Place) -> None:
+        if self._destination is not None and self._destination.is_at(place):
+            raise TransferError(
+                f"{shown(place.path)} would be copied onto itself: choose another destination", code="refused_path"
+            )
 
     def _list_glob(self, place: Place) -> None:
         names = place.components
         fixed = next(position for position, name in enumerate(names) if is_glob(name))
         self._globs = compile_glob("/".join(names[fixed:]))
-        self.base, self.path_type = Place(place.root, names[:fixed]), "glob"
-        self._roots.open_directory(self.base).close()
+        base = Place(place.root, names[:fixed])
+        self._roots.open_directory(base).close()
+        self._begin(base, "glob")
+
+    def _begin(self, base: Place, path_type: PathType) -> None:
+        self.base, self.path_type = base, path_type
+        self._refuse_destination(base)
+        if self._destination is not None:
+            self._way_to_destination = self._destination.below(base)
         self._items = self._walk()
 
     def _walk(self) -> Iterator[_Item]:
@@ -193,14 +210,21 @@ class Listing:
                 yield Trouble(shown_path, "refused_path", "this directory contains itself; it is listed once")
                 return None
             inside = any(self._is_matched(path[:depth], is_dir=True) for depth in range(1, len(path) + 1))
-            own = self._roots.protected_identities()
+            own = self._roots.private_identities()
+            target = None if self._destination is None else self._destination.identity()
             try:
                 for name, status in directory.entries():
-                    yield self._sort_in((*path, name), status, names, inside=inside, own=own)
+                    if not self._is_destination((*path, name), status, target):
+                        yield self._sort_in((*path, name), status, names, inside=inside, own=own)
             except OSError as error:
                 failure = transfer_error(error, shown_path)
                 yield Trouble(shown_path, failure.code, failure.message)
         return identity
+
+    def _is_destination(self, parts: tuple[str, ...], status: Status | OSError, target: tuple[int, int] | None) -> bool:
+        if self._destination is None:
+            return False
+        return parts == self._way_to_destination or (not isinstance(status, OSError) and status.identity == target)
 
     def _sort_in(
         self,

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from fileflux.clock import Clock
 from fileflux.errors import FluxError, RemoteProtocolError, TransferError
 from fileflux.protocol import messages as m
+from fileflux.protocol.cutting import cut_binary
 from fileflux.protocol.frames import HavePage, Piece, WholeFrame, encode_have_page, iter_binary
 from fileflux.protocol.limits import HEADER_SIZE, MAX_CHUNK_SIZE, MAX_ITEMS, MIN_CHUNK_SIZE, Limits
 from fileflux.protocol.link import Buffer, Link
@@ -231,7 +232,7 @@ class Engine:
                 self._apply(older, older.cancel(discard=False))
 
     def _refuse(self, item: m.TransferRequestItem, code: str, message: str, *, retryable: bool) -> None:
-        error = m.TransferErrorItem(item.transfer_id, code, printable(message), retryable=retryable)
+        error = m.TransferErrorItem(item.transfer_id, code, printable(message), retryable=retryable, role=item.role)
         self._send(m.TransferErrorMessage, error)
 
     def _resumed(self, item: m.TransferResumeItem, now: float) -> None:
@@ -326,7 +327,8 @@ class Engine:
         # The accept that announces the pages goes first.
         self.flush()
         if self._link is not None:
-            self._link.send_binary(encode_have_page(machine.wire_id, page.first, page.hashes), tag=machine.wire_id)
+            data = encode_have_page(machine.wire_id, page.first, page.hashes)
+            self._link.send_binary(data, tag=machine.wire_id, cut=cut_binary)
 
     def _finished(self, machine: Machine) -> None:
         if isinstance(machine, SourceMachine):

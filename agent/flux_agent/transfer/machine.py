@@ -103,7 +103,7 @@ class Machine(ABC):
         if self._is_closing():
             return []
         known = code if code in TRANSFER_CODES else "internal"
-        item = m.TransferErrorItem(self.wire_id, known, printable(message), retryable=retryable)
+        item = m.TransferErrorItem(self.wire_id, known, printable(message), retryable=retryable, role=self.request.role)
         return [SendItem(m.TransferErrorMessage, item), *self._close()]
 
     @abstractmethod

@@ -109,7 +109,7 @@ class FrameSender:
             if out.whole and len(out.data) <= SMALL_FRAME:
                 batch.append(bytes(out.data))
                 size += len(out.data)
-                if size + SMALL_FRAME > piece_size:
+                if size >= max(piece_size - SMALL_FRAME, piece_size // 2):
                     self._send(b"".join(batch), 0)
                     batch, size = [], 0
             else:

@@ -241,7 +241,12 @@ class SinkMachine(Machine):
     def _delivered(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
         del task, now
         item = m.TransferCompleteItem(
-            self.wire_id, value["size"], self._digest.hexdigest(), value["sha256"], value["final_path"]
+            self.wire_id,
+            value["size"],
+            self._digest.hexdigest(),
+            value["sha256"],
+            value["final_path"],
+            role="destination",
         )
         return [SendItem(m.TransferComplete, item), *self._close()]
 

@@ -83,6 +83,7 @@ class Commit:
         existing = self._directory.status_of(place.name)
         replace = self._conflict == "overwrite" or (self._conflict == "newer" and existing is not None)
         if existing is not None:
+            self._roots.refuse_own(existing, place)
             self._check_existing(existing, replace=replace)
         if self._reread:
             part.sync()

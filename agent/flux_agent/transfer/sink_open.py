@@ -74,6 +74,7 @@ def open_sink(roots: Roots, default_mode: int, args: dict[str, Any]) -> tuple[di
         with found, naming(place.path):
             existing = found.status_of(place.name)
             if existing is not None:
+                roots.refuse_own(existing, place)
                 verdict, place = _decide(found, existing, place, args)
                 if verdict != "go":
                     return _value(verdict, place), None

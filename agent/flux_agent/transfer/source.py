@@ -339,7 +339,7 @@ class SourceMachine(Machine):
             return self.fail("internal", "not every chunk was read", retryable=True)
         self._completed = True
         sha = self._digest.hash_of(0) if self.total == 1 else self._whole.sha256
-        item = m.TransferCompleteItem(self.wire_id, self.size, self._digest.hexdigest(), sha)
+        item = m.TransferCompleteItem(self.wire_id, self.size, self._digest.hexdigest(), sha, role="source")
         return [SendItem(m.TransferComplete, item)]
 
     def _count(self, index: int) -> None:

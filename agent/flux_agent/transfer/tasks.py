@@ -22,7 +22,7 @@ throughout. Paths are text as ``os.fsdecode`` gives it.
 | sink_close | wire, handle or None, discard | nothing |
 | discard_part | directory, part | nothing; what is missing is no error |
 | dir_apply | base, items [{path, mode or None, mtime_ns or None}] | errors [{path, code, message}] |
-| list_page | request_id, path, page, page_size, rules {include, exclude, recursive} | the fields of ListResult; worker_died: its earlier pages were another worker's |
+| list_page | request_id, path, page, page_size, rules {include, exclude, recursive}, destination or None | the fields of ListResult; worker_died: its earlier pages were another worker's |
 | list_cancel | request_id | nothing |
 | disk_usage | nothing | roots [{path, read, write, total, free}] |
 """  # noqa: E501  # a table's rows cannot be broken
@@ -43,11 +43,11 @@ from flux_agent.transfer.tree_tasks import TreeTasks
 
 
 def agent_tasks(init: dict[str, Any], arena: ArenaView | None) -> Mapping[str, Task]:
-    """The tasks of an agent whose roots are ``init["read"]`` and ``init["write"]`` and whose own paths are ``init["protected"]``.
+    """The tasks of an agent with these ``read`` and ``write`` roots; its own paths are ``protected`` and ``program``.
 
     Raises ConfigError for roots that are not absolute paths.
     """
-    roots = Roots(init["read"], init["write"], init.get("protected", ()))
+    roots = Roots(init["read"], init["write"], init.get("protected", ()), init.get("program", ()))
     source = SourceTasks(roots, arena, SystemClock())
     sink = SinkTasks(roots, arena)
     tree = TreeTasks(roots)

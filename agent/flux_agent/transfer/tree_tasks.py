@@ -13,6 +13,7 @@ from flux_agent.files import publish
 from flux_agent.files.faults import naming
 from flux_agent.files.guard import part_name
 from flux_agent.files.roots import Place, Roots
+from flux_agent.files.target import Target
 from flux_agent.files.walk import Found, Listing, Trouble
 
 LISTINGS_MAX: Final = 64
@@ -118,7 +119,8 @@ class TreeTasks:
     def _begin(self, args: dict[str, Any]) -> Listing:
         rules = args["rules"]
         matches = compile_rules(rules["include"], rules["exclude"])
-        return Listing(self._roots, args["path"], matches, recursive=rules["recursive"])
+        destination = Target(self._roots, args["destination"]) if args["destination"] is not None else None
+        return Listing(self._roots, args["path"], matches, recursive=rules["recursive"], destination=destination)
 
     def _remember(self, request_id: int, opened: _Open) -> None:
         self._listings[request_id] = opened

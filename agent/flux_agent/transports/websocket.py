@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Mapping
-from urllib.parse import urlsplit
+from typing import Final
 
 from fileflux.actors.kernel.pump import Pump
-from fileflux.actors.kernel.sockets import plain_socket
+from fileflux.actors.kernel.sockets import plain_socket, take_unread
 from fileflux.clock import Clock
 from fileflux.errors import UnavailableError
 from fileflux.protocol.limits import Limits
 from fileflux.protocol.websocket import WebSocketLink, client_handshake
+from flux_agent.transports.network import Network
+
+PATH: Final = "/ws/agent"
 
 
 class WebSocketDialer:
     """Makes one link per call of ``dial``."""
 
-    def __init__(self, hub: str, token: str, pump: Pump, limits: Limits, clock: Clock) -> None:
-        """``hub`` is a checked base URL, ``http://host:port``."""
-        self._hub = hub
-        self._headers: Mapping[str, str] = {"Authorization": f"Bearer {token}"}
+    def __init__(self, network: Network, pump: Pump, limits: Limits, clock: Clock, path: str = PATH) -> None:
+        self._network = network
         self._pump = pump
         self._limits = limits
         self._clock = clock
+        self._url = network.hub.url + path
 
     def dial(self) -> WebSocketLink:
         """Connect and upgrade, within ``handshake_timeout`` each.
 
-        Raises UnavailableError when the hub cannot be reached, AuthError when it refuses the token, UpgradeRefusedError for other answers.
+        Raises UnavailableError when the hub cannot be reached (a ReachError, with the layer), AuthError when it refuses the token or is not
+        the hub of the token, UpgradeRefusedError for other answers.
         """
-        parts = urlsplit(self._hub)
-        address = (parts.hostname or "", parts.port or 80)
+        network, limits = self._network, self._limits
+        connection = network.connect(limits.handshake_timeout)
         try:
-            connection = socket.create_connection(address, timeout=self._limits.handshake_timeout)
+            pending = client_handshake(connection, self._url, network.authorization, limits)
+            stream = plain_socket(connection)
+            pending += take_unread(stream)
         except OSError as error:
-            raise UnavailableError(f"cannot reach the hub at {self._hub}: {error.strerror or error}") from None
-        with connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                url = f"ws://{parts.netloc}/ws/agent"
-                pending = client_handshake(connection, url, self._headers, self._limits)
-                plain = plain_socket(connection)
-            except OSError as error:
-                raise UnavailableError(f"the hub at {self._hub} does not answer: {error.strerror or error}") from None
-        return WebSocketLink(
-            plain, "client", self._pump, self._limits, self._clock, peer=f"{address[0]}:{address[1]}", pending=pending
-        )
+            raise UnavailableError(f"the hub at {network.hub.url} does not answer: {error.strerror or error}") from None
+        finally:
+            connection.close()
+        return WebSocketLink(stream, "client", self._pump, limits, self._clock, peer=network.peer, pending=pending)

@@ -71,6 +71,11 @@ def current() -> object:
 
 def in_thread(fn: Callable[..., T], *args: object) -> T:
     """Run a blocking call in the loop's thread pool; returns its value or raises its error. The loop goes on meanwhile."""
+    return begin_in_thread(fn, *args).get()
+
+
+def begin_in_thread(fn: Callable[..., T], *args: object) -> Result[T]:
+    """As ``in_thread``, for those who do not wait to the end. The call cannot be stopped: it holds one of the pool's ten threads."""
     result: Result[T] = Result()
 
     def call() -> None:
@@ -80,8 +85,8 @@ def in_thread(fn: Callable[..., T], *args: object) -> T:
         except Exception as error:  # noqa: BLE001  # handed over whole to the caller, who is in another thread
             result.set_error(error)
 
-    gevent.get_hub().threadpool.apply(call)
-    return result.get()
+    gevent.get_hub().threadpool.spawn(call)
+    return result
 
 
 class Event:

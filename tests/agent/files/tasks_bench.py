@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,25 @@ CHUNK = 256 * KIB
 PART = "0123456789abcdef" * 2
 
 
+def make_special(path: Path, kind: str) -> None:
+    """What a file system holds besides files: ``directory``, ``fifo``, ``socket``, ``device``."""
+    match kind:
+        case "directory":
+            path.mkdir()
+        case "fifo":
+            os.mkfifo(path)
+        case "socket":
+            os.mknod(path, 0o600 | stat.S_IFSOCK)
+        case "device":
+            if os.getuid() != 0:
+                pytest.skip("only root may make device files")
+            try:
+                # Never opened here; if it were, writing to /dev/zero harms nobody.
+                os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+            except PermissionError:
+                pytest.skip("this system does not let root make device files")
+
+
 @contextmanager
 def fails(*codes: str) -> Iterator[None]:
     """The block raises a TransferError with one of the codes."""
@@ -39,7 +59,10 @@ def sha(data: bytes) -> str:
 
 
 class Bench:
-    """``source`` and ``target`` are the roots; ``self(task, **args)`` runs a task in the first worker."""
+    """``source`` and ``target`` are the roots; ``self(task, **args)`` runs a task in the first worker.
+
+    ``own``, ``token`` and ``program`` are the agent's own, once a test makes them.
+    """
 
     def __init__(self, folder: Path, workers: int = 3) -> None:
         self.source = folder / "source"
@@ -49,7 +72,14 @@ class Bench:
             path.mkdir()
         self._arena = Arena(4 * CHUNK)
         self._view = ArenaView(self._arena.fd, self._arena.size)
-        init = {"read": [str(self.source)], "write": [str(self.target)], "protected": [str(self.own)]}
+        self.token = self.target / "token"
+        self.program = self.target / "program"
+        init = {
+            "read": [str(self.source)],
+            "write": [str(self.target)],
+            "protected": [str(self.own), str(self.token)],
+            "program": [str(self.program)],
+        }
         self.workers = [agent_tasks(json.loads(json.dumps(init)), self._view) for _ in range(workers)]
         self._wires: set[int] = set()
 

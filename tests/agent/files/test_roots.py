@@ -12,6 +12,7 @@ from fileflux.errors import ConfigError, FluxError
 from flux_agent.files.guard import part_name
 from flux_agent.files.handles import Directory
 from flux_agent.files.roots import Place, Roots
+from tests.agent.files.mounts import mounted
 
 
 @pytest.fixture
@@ -217,6 +218,42 @@ def test_the_agents_own_folder_by_whatever_name(root: Path) -> None:
     own.symlink_to("renamed")
     with refused("refused_path"):
         open_for_writing(roots, "renamed")
+
+
+def test_the_program_is_read_and_never_written(root: Path, tmp_path: Path) -> None:
+    own = root / "program"
+    (own / "lib").mkdir(parents=True)
+    (own / "lib" / "module").write_text("code")
+    (tmp_path / "alias").symlink_to(own / "lib")
+    paths = [str(root), str(own / "lib"), str(tmp_path / "alias")]
+    roots = Roots(paths, paths, [], [str(own)])
+    for path in ("program", "program/new/x", "program/lib/module", f"{own}/lib/module", f"{tmp_path}/alias/x"):
+        with refused("refused_path"):
+            roots.resolve(path, write=True)
+    for path in ("program/lib/module", f"{own}/lib/module", f"{tmp_path}/alias/module"):
+        assert read(roots, roots.resolve(path, write=False)) == "code"
+    own.rename(root / "renamed")
+    (root / "program").symlink_to("renamed")
+    with refused("refused_path"):
+        open_for_writing(roots, "renamed/lib")
+    assert read(roots, roots.resolve("renamed/lib/module", write=False)) == "code"
+
+
+def test_the_agents_own_file_by_the_other_name_of_its_root(root: Path, tmp_path: Path) -> None:
+    (root / "conf").mkdir()
+    token = root / "conf" / "token"
+    token.write_text("secret")
+    (tmp_path / "alias").symlink_to(root)
+    for own, given in ((token, tmp_path / "alias"), (tmp_path / "alias" / "conf" / "token", root)):
+        roots = Roots([str(given)], [str(given)], [str(own)])
+        for path in (f"{given}/conf/token", "conf/token", f"{root}/conf/token"):
+            for write in (False, True):
+                with refused("refused_path"):
+                    roots.resolve(path, write=write)
+    with mounted("--bind", str(root / "conf"), on=root / "sub"):
+        roots = Roots([str(root)], [str(root)], [str(token)])
+        with refused("refused_path"):
+            read(roots, roots.resolve("sub/token", write=False))
 
 
 def test_missing_parents_are_made_and_synced_top_down(

@@ -11,7 +11,9 @@ from fileflux.jobs.filters import compile_rules
 from flux_agent.files import walk
 from flux_agent.files.posix import PosixDirectory
 from flux_agent.files.roots import Roots
+from flux_agent.files.target import Target
 from flux_agent.files.walk import Found, Listing, Trouble
+from tests.agent.files.mounts import mounted
 
 
 @pytest.fixture
@@ -242,16 +244,63 @@ def test_descriptors_do_not_grow_with_depth(root: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
 def test_a_mount_of_itself_is_listed_once(root: Path) -> None:
     make(root, "a/loop/", "a/file")
-    if subprocess.run(
-        ["mount", "--bind", str(root), str(root / "a" / "loop")], check=False, capture_output=True
-    ).returncode:
-        pytest.skip("this system does not let root mount")
-    try:
+    with mounted("--bind", str(root), on=root / "a" / "loop"):
         entries, errors = pages(listing(root))
-    finally:
-        subprocess.run(["umount", str(root / "a" / "loop")], check=True)
     assert sorted(entry.path for entry in entries) == ["a", "a/file", "a/loop"]
     assert [error.path for error in errors] == ["a/loop"]
+
+
+# The destination of the same job
+
+
+def copying(root: Path, path: Path | str, destination: Path | str, **other_roots: str) -> Listing:
+    roots = Roots([str(root)], [other_roots.get("write", str(root))])
+    return Listing(roots, str(path), compile_rules((), ()), recursive=True, destination=Target(roots, str(destination)))
+
+
+def test_a_destination_below_is_left_out_whenever_it_is_made(root: Path) -> None:
+    make(root, "a/1", "a/copy/old", "b")
+    assert names(copying(root, root, root / "a" / "copy")) == ["a", "a/1", "b"]
+    opened = copying(root, root, root / "a" / "new" / "copy")
+    make(root, "a/new/copy/1", "a/new/other")
+    assert names(opened) == ["a", "a/1", "a/copy", "a/copy/old", "a/new", "a/new/other", "b"]
+
+
+def test_a_destination_by_another_name_is_left_out(root: Path, tmp_path: Path) -> None:
+    make(root, "1", "copy/1")
+    (tmp_path / "alias").symlink_to(root)
+    assert names(copying(root, root, tmp_path / "alias" / "copy", write=str(tmp_path / "alias"))) == ["1"]
+    assert names(copying(root, root, "copy")) == ["1"]
+
+
+def test_a_mount_of_the_destination_is_left_out(root: Path, tmp_path: Path) -> None:
+    make(root, "1", "mounted/", "out/1")
+    with mounted("--bind", str(root / "out"), on=root / "mounted"):
+        assert names(copying(root, root, root / "mounted")) == ["1"]
+
+
+def test_a_source_below_its_destination_is_listed(root: Path) -> None:
+    make(root, "a/1", "a/b/2")
+    assert names(copying(root, root / "a", root)) == ["1", "b", "b/2"]
+    assert names(copying(root, root / "a" / "1", root)) == ["1"]
+    assert names(copying(root, root / "a" / "*", root)) == ["1", "b", "b/2"]
+
+
+@pytest.mark.parametrize(
+    ("path", "destination"),
+    [
+        ("", ""), ("a", "a/"), ("a", "a"), ("a/1", "a/1"), ("a/1", "a"), ("a/1", "a/"), ("a/*", "a"), ("*/1", "."),
+    ],
+)  # fmt: skip
+def test_nothing_is_copied_onto_itself(root: Path, path: str, destination: str) -> None:
+    make(root, "a/1", "a/2")
+    with pytest.raises(FluxError, match="onto itself"):
+        copying(root, f"{root}/{path}", f"{root}/{destination}")
+
+
+def test_a_destination_outside_the_roots_is_not_the_listings_to_judge(root: Path) -> None:
+    make(root, "1")
+    assert names(copying(root, root, "/elsewhere")) == ["1"]
+    assert names(copying(root, root, f"{root}/..")) == ["1"]

@@ -1,0 +1,205 @@
+"""Which connection has the session of an agent: the newest one, unless it only wants to take over what is not there. Real actors, played links."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+
+from fileflux.actors import messages as a
+from fileflux.actors.connection_hub import ConnectionHub
+from fileflux.actors.kernel.ref import ActorRef
+from fileflux.actors.kernel.supervisor import ChildSpec, Supervisor
+from fileflux.actors.session_port import LinkGate
+from fileflux.bus.bus import Bus
+from fileflux.clock import SystemClock
+from fileflux.protocol.codec import decode, encode
+from fileflux.protocol.limits import DEFAULT_LIMITS, PROTOCOL_VERSIONS
+from fileflux.protocol.messages import FROM_HUB, Hello, Welcome
+
+pytestmark = pytest.mark.unit
+
+
+class Link:
+    """What the hub says on one connection."""
+
+    peer = "192.0.2.1"
+    queued_bytes = 0
+
+    def __init__(self, transport: str) -> None:
+        self.transport = transport
+        self.texts: list[str] = []
+        self.closed: tuple[int, str] | None = None
+        self.gate: LinkGate | None = None
+
+    def send_text(self, text: str) -> None:
+        self.texts.append(text)
+
+    def close(self, code: int, reason: str) -> None:
+        if self.closed is None:
+            self.closed = (code, reason)
+            assert self.gate is not None
+            self.gate.on_closed(code, reason)
+
+    def tick(self, now: float) -> None:
+        """Nothing of it takes time."""
+
+    @property
+    def welcome(self) -> Welcome | None:
+        for text in self.texts:
+            message = decode(text, FROM_HUB, DEFAULT_LIMITS).message
+            if isinstance(message, Welcome):
+                return message
+        return None
+
+
+class Box:
+    """A ref whose messages are kept."""
+
+    def __init__(self, messages: list[Any]) -> None:
+        self._messages = messages
+
+    def tell(self, message: Any) -> bool:
+        self._messages.append(message)
+        return True
+
+    tell_control = tell
+
+
+class Hub:
+    def __init__(self) -> None:
+        self.sessions = Supervisor("sessions", "one_for_one", max_restarts=1000, within_s=1)
+        self.root = Supervisor("root", "one_for_one")
+        self.root.start()
+        self.sessions.start()
+        self.audit: list[Any] = []
+        relay: ActorRef[Any] = ActorRef("relay")
+        persistence: Any = Box(self.audit)
+        relay.open(1000)
+        self.actor: ConnectionHub | None = None
+        self.links: list[Link] = []
+
+        def make() -> ConnectionHub:
+            self.actor = ConnectionHub(self.sessions, relay, persistence, Bus(), DEFAULT_LIMITS, SystemClock())
+            return self.actor
+
+        self.ref = self.root.start_child(ChildSpec("connections", make))
+
+    def connect(self, epoch: int, transport: str = "websocket", **hello: Any) -> Link:
+        link = Link(transport)
+        identity = a.AgentIdentity(1, "web-1", 7, epoch, "192.0.2.1")
+        link.gate = LinkGate(link, identity, self.ref, None, SystemClock(), DEFAULT_LIMITS)  # type: ignore[arg-type]
+        self.links.append(link)
+        link.gate.on_text(encode(Hello(PROTOCOL_VERSIONS, "web-1", **hello), 0, 0))
+        return link
+
+    def live(self) -> Any:
+        assert self.actor is not None
+        return self.actor.live(1)
+
+    def close(self) -> None:
+        for link in self.links:
+            link.close(1000, "the test is over")
+        self.root.stop()
+        self.sessions.stop()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    made = Hub()
+    yield made
+    made.close()
+
+
+def until(condition: Callable[[], object]) -> None:
+    with gevent.Timeout(10, AssertionError("it did not happen")):
+        while not condition():
+            gevent.sleep(0.001)
+
+
+def welcomed(link: Link) -> Welcome:
+    until(lambda: link.welcome)
+    assert link.welcome is not None
+    return link.welcome
+
+
+def refused(hub: Hub, link: Link) -> tuple[int, str]:
+    until(lambda: link.closed)
+    assert link.closed is not None
+    assert link.welcome is None
+    return link.closed
+
+
+def test_the_reason_for_a_transport_is_shown_and_goes_with_the_link(hub: Hub) -> None:
+    first = hub.connect(1, "polling", link_reason="upgrade refused with 403")
+    session = welcomed(first).session_id
+    assert (hub.live().transport, hub.live().reason) == ("polling", "upgrade refused with 403")
+    welcomed(hub.connect(2, session_id=session, switch=True))
+    assert (hub.live().transport, hub.live().reason) == ("websocket", "")
+
+
+def test_a_switch_takes_the_session_over_and_closes_the_older_link(hub: Hub) -> None:
+    old = hub.connect(1, "polling")
+    session = welcomed(old).session_id
+    new = hub.connect(2, session_id=session, switch=True)
+    assert welcomed(new).session_id == session
+    until(lambda: old.closed)
+    assert old.closed == (4409, "a newer connection of this agent took over")
+    assert hub.live().online
+    assert new.closed is None
+
+
+@pytest.mark.parametrize("named", ["another", "5" * 32])
+def test_a_switch_without_its_session_is_refused_and_begins_none(hub: Hub, named: str) -> None:
+    assert refused(hub, hub.connect(1, session_id=named, switch=True)) == (1008, "there is no session to switch")
+    assert hub.live() is None
+    old = hub.connect(2)
+    session = welcomed(old).session_id
+    assert refused(hub, hub.connect(3, session_id=named, switch=True))[0] == 1008
+    assert old.closed is None, "and harms none"
+    assert hub.live().session_id == session
+    assert [message.action for message in hub.audit if message.outcome == "refused"] == ["hello.refused"] * 2
+
+
+def test_a_switch_that_names_no_session_is_refused(hub: Hub) -> None:
+    assert refused(hub, hub.connect(1, switch=True))[0] == 1008
+    assert hub.live() is None
+
+
+def test_a_switch_of_a_session_that_is_away_resumes_it(hub: Hub) -> None:
+    old = hub.connect(1)
+    session = welcomed(old).session_id
+    old.close(1006, "cut")
+    until(lambda: not hub.live().online)
+    assert welcomed(hub.connect(2, session_id=session, switch=True)).session_id == session
+
+
+def test_an_older_connection_that_greets_late_is_closed(hub: Hub) -> None:
+    """Its hello was held somewhere while a newer connection came; a switch is no exception."""
+    newest = hub.connect(5)
+    session = welcomed(newest).session_id
+    for switch in (False, True):
+        late = hub.connect(4, session_id=session, switch=switch)
+        assert refused(hub, late) == (4409, "a newer connection of this agent took over")
+    assert newest.closed is None
+    assert hub.live().session_id == session
+
+
+def test_a_second_probe_is_refused(hub: Hub) -> None:
+    link = hub.connect(1, probe=True)
+    assert link.gate is not None
+    gevent.sleep(0.01)
+    assert link.closed is None
+    link.gate.on_text(encode(Hello(PROTOCOL_VERSIONS, "web-1", probe=True), 0, 0))
+    assert refused(hub, link) == (1008, "a second probe")
+
+
+def test_a_probe_takes_nothing_over(hub: Hub) -> None:
+    old = hub.connect(1, "polling")
+    session = welcomed(old).session_id
+    hub.connect(2, probe=True)
+    gevent.sleep(0.01)
+    assert old.closed is None
+    assert hub.live().session_id == session
