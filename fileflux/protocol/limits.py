@@ -42,7 +42,8 @@ class Limits:
     max_binary_bytes: int = 2 * MIB
     """A binary message: one piece of at most 1 MiB with room for batches of small frames."""
     piece_min: int = 16 * KIB
-    piece_max: int = 1 * MIB
+    piece_max: int = 1 * MIB - 64
+    """With its heads it fits into a slice of 1 MiB, so that it is passed on without a copy."""
     piece_seconds: float = 0.05
     """A piece is about this long on the link, and so is what the system holds unsent: what a heartbeat waits for."""
     outbox_max: int = 1000

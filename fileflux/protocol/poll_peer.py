@@ -5,9 +5,11 @@ Sans-I/O: a request is handed in, its answer comes through a ``Waiter``, at once
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from fileflux.clock import Clock
 from fileflux.errors import RemoteProtocolError
@@ -45,12 +47,23 @@ class _Parts:
     data: bytearray
 
 
+READERS_MAX: Final = 2
+"""Connections over which one slice may be read at once: the agent has given one up that the hub still believes in."""
+
+
 class Shared:
-    """What all links of one hub hold together of slices that came before their turn. Bounded by ``slice_reorder_budget``."""
+    """What all links of one hub hold together of slices that are not due, or read twice. Bounded by ``slice_reorder_budget``.
+
+    The due slice of a link always has room, so that nothing can wait for ever: one for each agent.
+    """
 
     def __init__(self, limits: Limits) -> None:
-        self.budget = limits.slice_reorder_budget
+        self._budget = limits.slice_reorder_budget
         self.held = 0
+        self.reading = 0
+
+    def room(self, length: int) -> bool:
+        return self.held + self.reading + length <= self._budget
 
 
 class PollPeer:
@@ -82,6 +95,7 @@ class PollPeer:
         self._acknowledged = 0
         self._parts: dict[int, _Parts] = {}
         self._held = 0
+        self._readers: Counter[int] = Counter()
         self.moved_at = float("-inf")
         """When a poll was last answered with something."""
         self.link = PollingLink(limits, clock, peer=peer, held=True, wake=self._wake)
@@ -130,10 +144,28 @@ class PollPeer:
         if total > self._limits.slice_max:
             return "too_large"
         self.link.check(number)
-        early = number != self.link.due and not self.link.known(number)
-        if early and self._shared.held + length > self._shared.budget:
+        crowded = self._readers[number] >= READERS_MAX or self._readers.total() >= 2 * self._limits.slices_in_flight
+        if crowded or not (self._first(number) or self._shared.room(length)):
             return "overloaded"
         return None
+
+    @contextmanager
+    def reading(self, number: int, length: int) -> Iterator[None]:
+        """While the bytes of a part that is not refused are read."""
+        counted = 0 if self._first(number) else length
+        self._readers[number] += 1
+        self._shared.reading += counted
+        try:
+            yield
+        finally:
+            self._shared.reading -= counted
+            self._readers[number] -= 1
+            if self._readers[number] <= 0:
+                del self._readers[number]
+
+    def _first(self, number: int) -> bool:
+        """It is due, or was here before, and nobody reads it."""
+        return not self._readers[number] and (number == self.link.due or self.link.known(number))
 
     def take(self, number: int, offset: int, total: int, data: bytes) -> None:
         """A part of a slice. Call ``link.deliver`` next, until it says False. What is known already changes nothing."""

@@ -150,7 +150,7 @@ class PollingLink:
             return None
         now = self._clock.monotonic()
         self._progress_at = now
-        starved = len(made.data) < most
+        starved = not self.has_output
         self._slices[number] = (made, self.pace.departed(len(made.data), now, starved=starved))
         if not self._held:
             _call(_callbacks(made))

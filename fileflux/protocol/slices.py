@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from fileflux.errors import RemoteProtocolError
 from fileflux.protocol.link import Buffer, Cut
-from fileflux.protocol.records import Kind, close_record, head_of
+from fileflux.protocol.records import HEAD, Kind, close_record, head_of
 
 OnSent = Callable[[], None]
 
@@ -100,7 +100,7 @@ class SliceWriter:
         parts: list[Buffer] = []
         ends: list[_Message] = []
         room = most
-        while room > 0 and (self._rest or self._load(message_most)):
+        while room > 0 and (self._rest or (self._worth_beginning(room, most) and self._load(message_most))):
             part = self._rest[:room]
             parts.append(part)
             room -= len(part)
@@ -112,6 +112,12 @@ class SliceWriter:
             return None
         last = self._said_farewell and not self._rest
         return Slice(b"".join(parts), last, ends)
+
+    def _worth_beginning(self, room: int, most: int) -> bool:
+        """A message that fits whole into a slice is passed on without a copy: wait for the next one, unless this one is still half empty."""
+        if self._texts or not self._binaries or 2 * room > most:
+            return True
+        return HEAD.size + self._binaries[0].size <= room
 
     def _load(self, message_most: int) -> bool:
         """Begin the next record."""

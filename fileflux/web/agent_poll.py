@@ -20,6 +20,7 @@ from fileflux.protocol.poll_peer import PollPeer
 from fileflux.storage import tokens
 from fileflux.web import context
 from fileflux.web.agent_ws import EXTENSION, Accepting, authenticate, bearer_token, unknown_token
+from fileflux.web.http_rules import read_whole
 from fileflux.web.poll_parking import CONTENT_TYPE, HEADERS, RequestWaiter
 from fileflux.web.polling_links import LinkEndedError, PollingLinks, UnknownLinkError
 from fileflux.web.problems import problem
@@ -108,7 +109,8 @@ def messages() -> Response:
                 return problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", text, retry_after=RETRY_AFTER_S)
             case _:
                 pass
-        data = cast("bytes", request.environ["wsgi.input"].read(length))
+        with peer.reading(number, length):
+            data = read_whole(request.environ, length)
         if len(data) < length:
             raise RemoteProtocolError("the body is shorter than Content-Length says", code="bad_slice")
         peer.take(number, offset, total, data)

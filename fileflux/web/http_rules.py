@@ -25,6 +25,7 @@ from fileflux.web.deadlines import HEAD_MAX, TooSlowError
 LINE_MAX: Final = 8190
 """The longest request line and header field."""
 FIELDS_MAX: Final = 100
+RECEIVE_PART: Final = 256 * KIB
 DRAIN_MAX: Final = 64 * KIB
 """Of a body that no route has read: less is dropped and the connection kept, more ends it."""
 
@@ -161,6 +162,29 @@ class BodyReader:
         except (http.ParseException, OSError) as error:
             raise _for_the_route(error) from None
 
+    def read_whole(self, length: int) -> bytes:
+        """A body of a known length with one copy; gunicorn's own way makes five. Raises as ``read`` does."""
+        reader = self._reader
+        if not isinstance(reader, LengthReader) or length != reader.length:
+            return self.read(length)
+        parts = [self._unreader.take_buffered()]
+        if len(parts[0]) > length:
+            self._unreader.unread(parts[0][length:])
+            parts[0] = parts[0][:length]
+        reader.length -= len(parts[0])
+        try:
+            while reader.length:
+                data = self._unreader.sock.recv(min(reader.length, RECEIVE_PART))
+                if not data:
+                    raise http.NoMoreData(b"")
+                reader.length -= len(data)
+                parts.append(data)
+        except (http.ParseException, OSError) as error:
+            self._failed = True
+            self._close()
+            raise _for_the_route(error) from None
+        return b"".join(parts)
+
     def finish(self) -> bool:
         """Whether another request may follow: what the route has not read is dropped, unless it is much, late or malformed."""
         left = DRAIN_MAX
@@ -205,6 +229,14 @@ def _for_the_route(error: http.ParseException | OSError) -> Exception:
     if isinstance(error, TooSlowError):
         return RequestTimeout()
     return ClientDisconnected() if isinstance(error, OSError) else BadRequest("the body's chunks are malformed")
+
+
+def read_whole(environ: Mapping[str, Any], length: int) -> bytes:
+    """All of a request's body, of which nothing was read yet. Raises the HTTPException that a bad one shall be answered with."""
+    body = environ["wsgi.input"]
+    reader = getattr(body, "reader", None)
+    data: bytes = reader.read_whole(length) if isinstance(reader, BodyReader) else body.read(length)
+    return data
 
 
 def take_unread(environ: Mapping[str, Any]) -> bytes:

@@ -35,6 +35,6 @@ def test_a_piece_is_about_50_ms_of_the_link_within_its_bounds(rate, size, idle):
 def test_it_follows_a_link_that_changes():
     pieces = PieceSize(LIMITS)
     now = carry(pieces, 1000 * MIB, 1.0)
-    assert pieces.size == MIB
+    assert pieces.size == LIMITS.piece_max
     carry(pieces, 2 * MIB, 10.0, now=now)
     assert pieces.size == pytest.approx(2 * MIB // 20, rel=0.02)

@@ -219,3 +219,27 @@ class TestPollingOverHttp(LinkSuite):
                 pair.peer.moved_at = float("-inf")
         assert pair.server.accepted <= LIMITS.polls_max + LIMITS.slices_in_flight + 1
         assert left.texts == right.texts == [str(number) for number in range(60)]
+
+
+@pytest.mark.parametrize("hold", [False, True], ids=["answered at once", "parked"])
+@pytest.mark.parametrize("way", ["http"], indirect=True)
+def test_a_request_behind_a_poll_is_answered_or_its_connection_ends(
+    way: tuple[Server, Network], token: str, hold: bool
+) -> None:
+    """Never is it lost while its sender waits."""
+    server, network = way
+    pair = HttpPair(server, network, hub_left=True)
+    ((link_id, _),) = server.links._open.items()
+    head = f"Host: hub\r\nAuthorization: Bearer {token}\r\nX-FileFlux-Session: {link_id}\r\nX-FileFlux-Seq: 1\r\n"
+    poll = f"GET /api/agent/poll?timeout={20 if hold else 0} HTTP/1.1\r\n{head}\r\n"
+    if not hold:
+        pair.hub.send_text("there already")
+    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        connection.sendall((poll + "GET /healthz HTTP/1.1\r\nHost: hub\r\n\r\n").encode())
+        answers = b""
+        while not (hold or b"\r\n\r\n{" in answers) and (data := connection.recv(4096)):
+            answers += data
+        if hold:
+            assert connection.recv(4096) == b""
+    assert answers.count(b"HTTP/1.1 200 ") == (0 if hold else 2)
+    pair.close()

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
 
+from fileflux.errors import FluxError
 from fileflux.protocol.limits import DEFAULT_LIMITS
 from tests.integration.conftest import Site
 from tests.integration.harness import QUICK_LIMITS, wait_for
@@ -72,9 +72,13 @@ class Level:
             for name, mib in self.memory.items()
             if mib > base.memory[name] + MEMORY_MORE_MIB
         ]
-        most = {agent.name: LINKS_EACH.get(_transport(site, agent.id), 0) for agent in (site.source, site.destination)}
-        # Two more at the hub: this test's own client.
-        most["hub"] = sum(most.values()) + 2
+        each = {one["id"]: LINKS_EACH.get(one["transport"], 0) for one in site.hub.client.pages("/api/agents")}
+        most = {
+            "source": each[site.source.id],
+            "destination": each[site.destination.id],
+            # Two more: this test's own client.
+            "hub": sum(each.values()) + 2,
+        }
         return found + [f"{name} has {count} links open" for name, count in self.links.items() if count > most[name]]
 
 
@@ -93,10 +97,6 @@ def _connections(pid: int, ports: set[int]) -> int:
     return sum(1 for each in found if each.raddr and (each.laddr.port in ports or each.raddr.port in ports))
 
 
-def _transport(site: Site, agent_id: int) -> str:
-    return str(site.hub.client.get(f"/api/agents/{agent_id}")["transport"])
-
-
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -112,7 +112,7 @@ def check_logs(site: Site) -> None:
     """I10."""
     secrets = secrets_of(site)
     assert all(len(secret) >= 12 for secret in secrets)
-    for log in site.folder.glob("*.log"):
+    for log in {*site.folder.glob("*.log"), *site.hub.folder.glob("*.log")}:
         text = log.read_text(errors="replace")
         assert not [line for line in text.splitlines() if any(secret in line for secret in secrets)], log
         # A mistake of the program is no answer to a bad network.
@@ -173,6 +173,10 @@ class Promised:
         try:
             if kind is None:
                 self.run = self.site.hub.wait_ended(self.run_id, self.within)
+            else:
+                # Its bytes would be in the way of the next test.
+                with suppress(FluxError):
+                    self.site.hub.client.post(f"/api/runs/{self.run_id}/cancel")
         finally:
             self._names.__exit__()
         if kind is None:
@@ -201,16 +205,6 @@ class Promised:
             return bool(self.run["bytes_done"] >= wanted)
 
         wait_for(f"{wanted} bytes of run {self.run_id}", moved, timeout)
-
-    def progress(self, seconds: float) -> Iterator[int]:
-        """The bytes that have arrived, several times a second for so long, or until the end."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            moves = self.still_moves()
-            yield int(self.run["bytes_done"])
-            if not moves:
-                return
-            time.sleep(0.05)
 
     # Afterwards
 

@@ -27,17 +27,23 @@ CLOCK_STEP = timedelta(milliseconds=20)
 
 
 class NetworkSite(Site):
-    """``limits`` are the hub's; agents have none of their own until ``configure``."""
+    """``limits`` are the hub's; agents start with ``configure``. ``beside``: another site with its own agents at the same hub."""
 
-    def __init__(self, folder: Path, limits: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, folder: Path, limits: Mapping[str, object] | None = None, beside: NetworkSite | None = None
+    ) -> None:
         self.folder = folder
         self._stack = ExitStack()
-        self.hub = Hub(folder, env=_environment("FILEFLUX", {"WINDOW_MAX": WINDOW, **(limits or {})}))
-        self._stack.callback(self.hub.stop)
-        self.hub.start()
+        if beside is None:
+            self.hub = Hub(folder, env=_environment("FILEFLUX", {"WINDOW_MAX": WINDOW, **(limits or {})}))
+            self._stack.callback(self.hub.stop)
+            self.hub.start()
+        else:
+            self.hub = beside.hub
         self.proxies = {role: self._proxy() for role in ROLES}
+        names = {role: role if beside is None else f"other-{role}" for role in ROLES}
         self.source, self.destination = (
-            Agent(self.hub, role, folder, hub_url=proxy.url()) for role, proxy in self.proxies.items()
+            Agent(self.hub, names[role], folder, hub_url=proxy.url()) for role, proxy in self.proxies.items()
         )
         self.agents = {"source": self.source, "destination": self.destination}
         self._configured: dict[str, dict[str, str] | None] = dict.fromkeys(ROLES)
@@ -71,10 +77,13 @@ class NetworkSite(Site):
     def heal(self) -> None:
         """The network is as it should be, and both agents are there."""
         for proxy in self.proxies.values():
+            # Connections that had a rule of their own follow the others again.
+            proxy._rules.clear()
             proxy.set(LOOK_ON)
             proxy.open_port()
         for agent in self.agents.values():
-            agent.wait_online()
+            if agent.process is not None:
+                agent.wait_online()
 
     def disturb(self, role: str, change: Callable[[Rule], Rule]) -> None:
         """Change what happens to the connections that are open now; new ones are left alone."""
@@ -99,7 +108,7 @@ class NetworkSite(Site):
 
         def written() -> list[dict[str, Any]] | None:
             since = self.hub.client.get(f"/api/agents/{self.agents[role].id}")["connected_since"]
-            found = connects(self.hub, role)
+            found = connects(self.hub, self.agents[role].name)
             if since is not None and (not found or found[-1]["at"] < datetime.fromisoformat(since) - CLOCK_STEP):
                 return None
             return found

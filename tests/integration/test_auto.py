@@ -22,6 +22,7 @@ from tests.integration.network import LOOK_ON, MIB, ROLES, NetworkSite
 from tests.integration.store import refusals
 
 FALLBACK_S = 10.0
+QUICK_STATUSES, LONG_STATUSES = (200, 403, 502), (400, 404, 426)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ class Block:
 BLOCKS = {
     **{
         str(status): Block(Rule(http=Http(refuse_upgrade=status)), f"upgrade refused with {status}")
-        for status in (200, 400, 403, 404, 426, 502)
+        for status in QUICK_STATUSES + LONG_STATUSES
     },
     "hang": Block(Rule(http=Http(hang_upgrade=True)), "no answer to the upgrade: .*"),
     "cut-after-101": Block(
@@ -77,7 +78,12 @@ def first_connection(proxy: FaultProxy, after: int) -> float:
     return float(proxy.wait_for("a connection", lambda: proxy.connections[after:], 30)[0].opened_at)
 
 
-@pytest.mark.parametrize("name", BLOCKS)
+LONG = {"swallow-down", *map(str, LONG_STATUSES)}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in BLOCKS]
+)
 def test_whatever_blocks_websocket_the_agent_works_within_ten_seconds(
     site: NetworkSite, base: Level, name: str
 ) -> None:
@@ -104,6 +110,21 @@ def test_whatever_blocks_websocket_the_agent_works_within_ten_seconds(
     assert moving.transfer["attempt"] == 1
     assert site.shown("source") == seen
     assert site.links()["source"] == links + 1 + block.idle, "one link, and the one that was cut"
+    check_level(site, base)
+
+
+def test_polls_are_held_no_longer_than_the_network_allows(site: NetworkSite, base: Level) -> None:
+    """Each is cut while it waits; that is no hub that does not answer, however long it goes on."""
+    proxy = site.proxies["source"]
+    site.heal()
+    site.configure("polling", {"REQUEST_RETRY": 2.0}, ("source",))
+    links = site.links()
+    proxy.set(Rule(http=Http(), idle_kill=1.5))
+    asked = f"GET /api/agent/poll?timeout={0.8 * 1.5:g}"
+    proxy.wait_for("shorter polls", lambda: [each for each in proxy.connections if asked in each.requests])
+    with Promised(site, site.file(8 * MIB)):
+        pass
+    assert site.links() == links
     check_level(site, base)
 
 
@@ -178,7 +199,7 @@ def test_ten_moves_in_mid_file(moving_site: NetworkSite, base: Level, role: str)
     "still",
     [
         pytest.param(REFUSED, id="refused"),
-        pytest.param(Http(swallow=Swallow.UP), id="swallowed"),
+        pytest.param(Http(swallow=Swallow.UP), id="swallowed", marks=pytest.mark.long),
         pytest.param(Http(cut_after_101=0), id="cut", marks=pytest.mark.long),
         pytest.param(Http(hang_upgrade=True), id="hang", marks=pytest.mark.long),
     ],
@@ -195,7 +216,8 @@ def test_a_probe_that_fails_leaves_the_session_alone(
     def probes() -> int:
         return sum("GET /ws/agent" in each.requests for each in proxy.connections[opened:])
 
-    with Promised(site, site.file(48 * MIB)) as moving:
+    # A probe that hangs takes four seconds.
+    with Promised(site, site.file((192 if still.hang_upgrade else 48) * MIB)) as moving:
         moving.wait_for_bytes(MIB)
         before = probes()
         wait_for("probes that fail", lambda: probes() >= before + 2 or not moving.still_moves())
@@ -210,7 +232,7 @@ def test_a_probe_that_fails_leaves_the_session_alone(
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("deaths", [4, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("deaths", [3, pytest.param(20, marks=pytest.mark.long)])
 def test_a_websocket_that_always_dies_young_is_tried_ever_more_rarely(
     site: NetworkSite, base: Level, deaths: int
 ) -> None:
@@ -245,11 +267,16 @@ def test_a_websocket_that_always_dies_young_is_tried_ever_more_rarely(
 
 
 CUTS = (1, 56, 57, 58, MIB, 8 * MIB)
+QUICK_CUTS = {("source", 57), ("destination", MIB)}
 
 
-@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(
-    "size", [pytest.param(cut, marks=() if cut in (57, MIB) else pytest.mark.long) for cut in CUTS]
+    ("role", "size"),
+    [
+        pytest.param(role, cut, marks=() if (role, cut) in QUICK_CUTS else pytest.mark.long)
+        for role in ROLES
+        for cut in CUTS
+    ],
 )
 def test_a_websocket_that_is_cut_after_so_many_bytes(site: NetworkSite, base: Level, role: str, size: int) -> None:
     """Counted in the direction in which the file goes. What is too short for the probe is never used, the rest dies young."""

@@ -1,131 +1,25 @@
-"""The hub's end, request by request: what it answers, what it keeps, and what it does not take."""
+"""The hub's end, poll by poll: what it answers, what it keeps, and what it does not take."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fileflux.clock import FakeClock
 from fileflux.errors import RemoteProtocolError
-from fileflux.protocol.limits import DEFAULT_LIMITS, KIB, MIB, Limits
+from fileflux.protocol.limits import DEFAULT_LIMITS, MIB
 from fileflux.protocol.pace import LARGE_SLICES
-from fileflux.protocol.poll_peer import PollPeer, Shared
-from fileflux.protocol.records import Kind, RecordReader, head_of
+from fileflux.protocol.records import RecordReader
 from tests.contracts.link_suite import Recorder
-from tests.protocol.polling_pair import Alarm, PollingPair, deliver
+from tests.protocol.poll_end import POLLS, Hub, Waiting, hub, text, texts_in
+from tests.protocol.polling_pair import PollingPair
+
+# A fixture, used here by name.
+__all__ = ["hub"]
 
 pytestmark = pytest.mark.unit
-
-POLLS = DEFAULT_LIMITS.polls_max
-WINDOW = max(POLLS, DEFAULT_LIMITS.slices_in_flight)
-
-
-class Waiting:
-    """A waiter: ``said`` is what became of it."""
-
-    def __init__(self) -> None:
-        self.said: bytes | str | None = None
-
-    def answer(self, body: bytes) -> None:
-        assert self.said is None
-        self.said = body
-
-    def dismiss(self) -> None:
-        assert self.said is None
-        self.said = "dismissed"
-
-
-class Hub:
-    """One link's hub end, with a handler."""
-
-    def __init__(self, limits: Limits = DEFAULT_LIMITS, shared: Shared | None = None) -> None:
-        self.clock = FakeClock()
-        self.limits = limits
-        self.calls: deque[Callable[[], object]] = deque()
-        self.alarms: list[Alarm] = []
-        self.ended: list[tuple[int, str]] = []
-        self.shared = shared or Shared(limits)
-        self.peer = PollPeer(
-            "agent",
-            self.shared,
-            limits,
-            self.clock,
-            self.calls.append,
-            self._later,
-            lambda *end: self.ended.append(end),
-        )
-        self.link = self.peer.link
-        self.seen = Recorder()
-        self.link.start(self.seen)
-        self.soon()
-
-    def _later(self, seconds: float, call: Callable[[], object]) -> Alarm:
-        self.alarms.append(Alarm(self.clock.monotonic() + seconds, call))
-        return self.alarms[-1]
-
-    def soon(self) -> None:
-        """Do what was put off."""
-        while self.calls:
-            self.calls.popleft()()
-
-    def pass_time(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        for alarm in [alarm for alarm in self.alarms if not alarm.cancelled and alarm.at <= self.clock.monotonic()]:
-            self.alarms.remove(alarm)
-            alarm.call()
-        self.soon()
-
-    def poll(self, number: int, known: int | None = 0, hold: float = 25.0) -> Waiting:
-        waiter = Waiting()
-        self.peer.poll(number, known, hold, waiter)
-        return waiter
-
-    def say(self, *texts: str) -> None:
-        for text in texts:
-            self.link.send_text(text)
-        self.soon()
-
-    def slice(self, number: int, data: bytes, offset: int = 0, total: int | None = None) -> str | None:
-        total = len(data) if total is None else total
-        refused = self.peer.refuses(number, offset, len(data), total)
-        if refused is None:
-            self.peer.take(number, offset, total, data)
-            deliver(self.link)
-            self.soon()
-        return refused
-
-    @property
-    def waiting(self) -> int:
-        return sum(not alarm.cancelled for alarm in self.alarms)
-
-
-@pytest.fixture
-def hub() -> Hub:
-    return Hub()
-
-
-def text(value: str) -> bytes:
-    return head_of(Kind.TEXT, len(value.encode())) + value.encode()
-
-
-def texts_in(*bodies: Any) -> list[str]:
-    reader = RecordReader(DEFAULT_LIMITS)
-    for body in bodies:
-        assert isinstance(body, bytes)
-        reader.feed(body)
-    found = []
-    while (record := reader.next()) is not None:
-        found.append(record.text())
-    return found
-
-
-# Down
 
 
 def test_a_poll_waits_until_there_is_something_and_messages_of_one_moment_share_it(hub: Hub) -> None:
@@ -266,7 +160,7 @@ def test_kept_answers_are_bounded_on_the_fastest_link_too() -> None:
         pair.step()
         kept = max(kept, pair.hub.pace.in_flight)
         largest = max([largest, *(len(body) for _, body in pair.to_agent)])
-    assert largest == DEFAULT_LIMITS.slice_max
+    assert DEFAULT_LIMITS.slice_max // 2 < largest <= DEFAULT_LIMITS.slice_max
     assert largest < kept <= LARGE_SLICES * DEFAULT_LIMITS.slice_max
     pair.close()
 
@@ -301,124 +195,6 @@ def test_a_farewell_waits_for_a_poll_but_not_for_ever(hub: Hub) -> None:
     late = hub.poll(1)
     hub.soon()
     assert late.said == "dismissed"
-
-
-# Up
-
-
-def test_slices_are_taken_once_and_in_order(hub: Hub) -> None:
-    assert hub.slice(2, text("b")) is None
-    assert hub.seen.texts == []
-    assert hub.slice(1, text("a")) is None
-    for number in (1, 2):
-        assert hub.slice(number, text("again")) is None
-    assert hub.seen.texts == ["a", "b"]
-    assert hub.shared.held == 0
-    assert hub.seen.lives == 4
-
-
-@pytest.mark.parametrize("number", [0, WINDOW + 1, WINDOW + 2, 10**15])
-def test_slices_out_of_the_window_are_refused_before_they_are_read(hub: Hub, number: int) -> None:
-    with pytest.raises(RemoteProtocolError) as caught:
-        hub.peer.refuses(number, 0, 10, 10)
-    assert caught.value.code == "sequence"
-
-
-@pytest.mark.parametrize(
-    ("offset", "length", "total"), [(1, 10, 10), (0, 11, 10), (10, 1, 10), (0, 0, 10), (10, 0, 10), (10**14, 1, 10)]
-)
-def test_parts_that_lie_are_refused_before_they_are_read(hub: Hub, offset: int, length: int, total: int) -> None:
-    with pytest.raises(RemoteProtocolError) as caught:
-        hub.peer.refuses(1, offset, length, total)
-    assert caught.value.code == "bad_slice"
-
-
-def test_a_slice_that_is_too_large_is_refused_before_it_is_read(hub: Hub) -> None:
-    most = DEFAULT_LIMITS.slice_max
-    assert hub.peer.refuses(1, 0, most + 1, most + 1) == "too_large"
-    assert hub.peer.refuses(1, 0, 10, 10**15) == "too_large", "in parts as well"
-    assert hub.peer.refuses(1, 0, most, most) is None
-    assert hub.peer.refuses(1, 0, 0, 0) is None
-
-
-@given(st.lists(st.integers(1, 200), min_size=1, max_size=6), st.data())
-def test_a_slice_in_parts_is_a_slice(cuts: list[int], data: st.DataObject) -> None:
-    hub = Hub()
-    whole = text("é" * 50) + text("second")
-    edges = sorted({0, len(whole), *(cut % len(whole) for cut in cuts)})
-    parts = list(zip(edges, edges[1:], strict=False))
-    for at, (start, end) in enumerate(parts):
-        # What was answered and the answer lost is sent again, from any part before.
-        for again in data.draw(st.lists(st.integers(0, at), max_size=2)):
-            assert hub.slice(1, whole[parts[again][0] : parts[again][1]], parts[again][0], len(whole)) is None
-        hub.slice(1, whole[start:end], start, len(whole))
-    assert hub.seen.texts == ["é" * 50, "second"]
-    assert hub.shared.held == 0
-    assert hub.slice(1, whole[:10], 0, len(whole)) is None
-    assert hub.shared.held == 0
-
-
-def test_a_part_that_is_missing_is_told(hub: Hub) -> None:
-    whole = text("x" * 100)
-    for offset, total in ((50, len(whole)), (1, len(whole))):
-        with pytest.raises(RemoteProtocolError) as caught:
-            hub.slice(1, whole[offset : offset + 10], offset, total)
-        assert caught.value.code == "bad_slice"
-    assert hub.slice(1, whole[:50], 0, len(whole)) is None
-    for offset, total in ((51, len(whole)), (50, len(whole) + 1), (50, len(whole) - 1)):
-        with pytest.raises(RemoteProtocolError) as caught:
-            hub.slice(1, whole[50:60], offset, total)
-        assert caught.value.code == "bad_slice"
-    assert hub.slice(1, whole[50:], 50, len(whole)) is None
-    assert hub.seen.texts == ["x" * 100]
-    assert hub.shared.held == 0
-
-
-def test_a_slice_may_come_whole_after_it_began_in_parts(hub: Hub) -> None:
-    whole = text("x" * 100)
-    assert hub.slice(1, whole[:50], 0, len(whole)) is None
-    assert hub.shared.held == 50
-    assert hub.slice(1, whole) is None
-    assert hub.seen.texts == ["x" * 100]
-    assert hub.shared.held == 0
-
-
-def test_what_comes_too_early_is_bounded_over_all_links() -> None:
-    limits = replace(DEFAULT_LIMITS, slice_reorder_budget=3 * MIB)
-    shared = Shared(limits)
-    hubs = [Hub(limits, shared) for _ in range(4)]
-    for hub in hubs[:3]:
-        assert hub.slice(2, bytes(MIB)) is None
-    assert hubs[3].slice(2, bytes(MIB)) == "overloaded"
-    assert hubs[3].slice(2, bytes(512 * KIB), 0, MIB) == "overloaded", "in parts as well"
-    assert hubs[3].slice(1, text("what is due is always taken")) is None
-    assert hubs[0].slice(2, bytes(MIB)) is None, "and what is here already"
-    hubs[1].link.lost("gone")
-    hubs[1].soon()
-    assert shared.held == 2 * MIB
-    assert hubs[3].slice(3, bytes(MIB)) is None
-    for hub in hubs:
-        hub.link.lost("gone")
-        hub.soon()
-    assert shared.held == 0
-
-
-def test_slices_of_a_link_that_is_over_are_not_kept(hub: Hub) -> None:
-    hub.link.lost("gone")
-    hub.soon()
-    assert hub.slice(2, bytes(1000)) is None
-    assert hub.slice(3, bytes(1000), 0, 2000) is None
-    assert hub.shared.held == 0
-    assert hub.seen.closed == [(1006, "gone")]
-
-
-def test_a_slice_with_a_farewell_ends_the_link(hub: Hub) -> None:
-    waiter = hub.poll(1)
-    assert hub.slice(1, text("bye") + head_of(Kind.CLOSE, 2) + (1001).to_bytes(2, "big") + text("void")) is None
-    assert hub.seen.texts == ["bye"]
-    assert hub.seen.closed == [(1001, "")]
-    assert waiter.said == "dismissed"
-    assert hub.ended[0] == (1001, "")
 
 
 STEPS = st.lists(

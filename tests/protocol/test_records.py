@@ -6,6 +6,7 @@ import struct
 import tracemalloc
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -42,7 +43,7 @@ RECORDS = st.lists(
 def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
     """``data`` cut at ``cuts``, which may lie anywhere."""
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
 def wire(kind: int, data: bytes, reserved: int = 0) -> bytes:
@@ -58,11 +59,15 @@ def read(reader: RecordReader, data: bytes) -> list[tuple[Kind, bytes]]:
     return found
 
 
+def read_all(parts: Iterable[bytes]) -> list[tuple[Kind, bytes]]:
+    reader = RecordReader(SMALL)
+    return [record for part in parts for record in read(reader, part)]
+
+
 @given(RECORDS, st.lists(st.integers(0, 1 << 20), max_size=40))
 def test_records_cut_anywhere_come_out_whole_and_in_order(records: list[tuple[Kind, bytes]], cuts: list[int]) -> None:
     stream = b"".join(head_of(kind, len(data)) + data for kind, data in records)
-    reader = RecordReader(SMALL)
-    assert [found for part in pieces(stream, cuts) for found in read(reader, part)] == records
+    assert read_all(pieces(stream, cuts)) == records
 
 
 @given(RECORDS)
@@ -98,10 +103,8 @@ def test_several_slices_may_be_fed_before_the_first_is_read() -> None:
 )
 def test_what_cannot_be_is_refused_on_its_head(name: str, data: bytes, code: str) -> None:
     for cuts in ((), range(len(data))):
-        reader = RecordReader(SMALL)
         with pytest.raises(RemoteProtocolError) as caught:
-            for part in pieces(data, cuts):
-                read(reader, part)
+            read_all(pieces(data, cuts))
         assert (caught.value.code, caught.value.close) == (code, True)
 
 
@@ -178,11 +181,11 @@ def test_codes_that_no_peer_may_say(code: int) -> None:
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=8))
 def test_any_bytes_are_records_or_a_refusal(data: bytes, cuts: list[int]) -> None:
-    reader = RecordReader(SMALL)
-    size = 0
     try:
-        for part in pieces(data, cuts):
-            size += sum(HEAD.size + len(content) for _, content in read(reader, part))
+        records = read_all(pieces(data, cuts))
     except RemoteProtocolError as error:
-        assert error.close
-    assert size <= len(data)
+        records, refused = [], error
+    else:
+        refused = None
+    assert refused is None or refused.close
+    assert sum(HEAD.size + len(content) for _, content in records) <= len(data)

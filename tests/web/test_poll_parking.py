@@ -15,7 +15,7 @@ import pytest
 
 from fileflux.actors.kernel.pump import Pump
 from fileflux.actors.kernel.tls import TlsSocket, client_context, client_handshake, server_handshake
-from fileflux.protocol.limits import MIB
+from fileflux.protocol.limits import KIB, MIB
 from fileflux.web.poll_parking import RequestWaiter, answer_bytes
 from fileflux.web.takeover import RESUME, TakenResponse
 from tests.certificates import Authority
@@ -44,6 +44,8 @@ class Parked:
     gone: list[RequestWaiter] = field(default_factory=list)
     back: list[tuple[Any, Any]] = field(default_factory=list)
     behind: bytes = b""
+    moves: list[None] = field(default_factory=list)
+    """The answer's progress, as the link is told."""
 
     def park(self, pump: Pump, patience: float = 5.0, **environ: Any) -> None:
         environ |= {
@@ -81,9 +83,11 @@ def parked(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Par
     )
     client.settimeout(5)
     gone: list[RequestWaiter] = []
-    made = Parked(client, server, RequestWaiter(7, gone.append), gone)
+    moves: list[None] = []
+    made = Parked(client, server, RequestWaiter(7, gone.append, lambda: moves.append(None)), gone, moves=moves)
     yield made
     made.client.close()
+    made.server.close()
     for connection, _ in made.back:
         connection.close()
 
@@ -210,6 +214,17 @@ def test_a_slow_agent_gets_all_of_it(parked: Parked, pump: Pump) -> None:
         gevent.sleep(0.05)
     assert found == expected
     until(lambda: parked.back)
+    assert len(parked.moves) >= 3, "a slow peer is not dead"
+
+
+def test_the_progress_of_an_answer_that_is_sent_by_the_server_is_told_too(parked: Parked) -> None:
+    parked.waiter.answer(bytes(range(256)) * 1024)
+    sent = b""
+    for part in parked.waiter.parts():
+        sent += part
+        assert len(part) <= 64 * KIB
+    assert sent == bytes(range(256)) * 1024
+    assert len(parked.moves) == len(sent) // (64 * KIB)
 
 
 def test_the_end_of_the_pump_is_the_end_of_its_polls(parked: Parked, pump: Pump) -> None:

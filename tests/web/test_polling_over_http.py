@@ -16,7 +16,15 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.mark.timeout(300)
 def test_the_contract_holds_over_http(database_url: str) -> None:
     """In a process of its own: agent and hub are cooperative there, and what patches the standard library must not touch other tests."""
-    command = [sys.executable, "-m", "tests.patched", "tests/contracts/polling_over_http.py", "-q", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.patched",
+        "tests/contracts/polling_over_http.py",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
     done = subprocess.run(
         command,
         cwd=ROOT,

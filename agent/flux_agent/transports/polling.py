@@ -270,7 +270,8 @@ class Carrier:
             # Without a byte of the answer. The link must not die of one connection that somebody forgot.
             method, url, wait = "POST", self._post_url, limits.silence_timeout / 2
         timeout = (limits.handshake_timeout, wait)
-        data = None if body is None else _Body(body, self.link.moving)
+        # requests' own types know no body that gives views.
+        data: Any = None if body is None else _Body(body, self.link.moving)
         with self._session.request(method, url, headers=headers, data=data, timeout=timeout, stream=True) as answer:
             if answer.status_code == HTTPStatus.NO_CONTENT:
                 # Read to its end, although there is nothing: only then is the connection kept for the next request.
@@ -282,17 +283,18 @@ class Carrier:
             return _Trouble(answer.status_code, said[:100], dict(answer.headers))
 
     def _read_slice(self, answer: requests.Response) -> bytes:
-        data = bytearray()
-        while len(data) <= self._limits.slice_max and (part := answer.raw.read(READ_PART)):
+        parts, size = [], 0
+        while size <= self._limits.slice_max and (part := answer.raw.read(READ_PART)):
             # A slice may take minutes; each part of it is a sign of life.
-            data += part
+            parts.append(part)
+            size += len(part)
             self.link.alive()
         length = answer.headers.get("Content-Length", "")
-        if len(data) > self._limits.slice_max or not length.isdigit():
+        if size > self._limits.slice_max or not length.isdigit():
             raise RemoteProtocolError("an answer above the largest slice, or without a length")
-        if len(data) != int(length):
+        if size != int(length):
             raise ConnectionResetError("the answer was cut")
-        return bytes(data)
+        return b"".join(parts)
 
     def _hold_less(self, waited: float) -> None:
         hold = max(HOLD_MIN_S, round(HOLD_SHARE * waited, 1))
@@ -323,16 +325,16 @@ class _Body:
     def __len__(self) -> int:
         return self._size
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[memoryview]:
         """By this requests takes it for a stream; read is what is called."""
         return iter((self.read(),))
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1) -> memoryview:
         if len(self._data) < self._size:
             self._moved()
         part = self._data[: size if size >= 0 else None]
         self._data = self._data[len(part) :]
-        return bytes(part)
+        return part
 
 
 def _detail(body: bytes) -> str:

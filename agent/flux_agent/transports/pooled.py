@@ -16,7 +16,7 @@ from fileflux.actors.kernel.sockets import bound_unsent
 from fileflux.protocol.limits import KIB
 
 READ_BUFFER: Final = 64 * KIB
-SEND_PART: Final = 16 * KIB
+SEND_PART: Final = 64 * KIB
 BLOCK: Final = 64 * KIB
 """Read from a body that is no bytes, and sent, at once."""
 Connect = Callable[[float], Any]
