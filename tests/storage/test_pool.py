@@ -18,9 +18,10 @@ QUICK = DEFAULT_LIMITS.with_overrides({"database_statement_timeout": 0.3})
 
 
 def cut_all(url: str) -> None:
+    """End the database's connections, and wait until they have ended."""
     administer(
         url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
 

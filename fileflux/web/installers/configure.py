@@ -25,6 +25,8 @@ from flux_agent import config as agent_config
 from flux_agent.installed import CONFIG, CURRENT, VERSIONS
 
 CONFIG_NAME: Final = "flux-agent.yaml"
+WIDTH: Final = 2**15
+"""Of a line: paths are not folded at their spaces."""
 TOKEN_NAME: Final = "agent.token"  # noqa: S105  # a file's name
 CA_NAME: Final = "ca.pem"
 
@@ -93,7 +95,7 @@ def write(options: argparse.Namespace) -> None:
         if any(present.get(name) != value for name, value in values.items()):
             sys.stdout.write(f"{target} stays as it is and differs from what was given now: edit it there\n")
     else:
-        text = _HEADER + yaml.safe_dump(present, allow_unicode=True, sort_keys=False)
+        text = _HEADER + yaml.safe_dump(present, allow_unicode=True, sort_keys=False, width=WIDTH)
         _place(target, text, check=lambda file: agent_config.check(agent_config.load({}, {}, file)))
     if options.owner:
         for path in (folder, *folder.iterdir()):
