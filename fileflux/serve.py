@@ -214,7 +214,7 @@ class _Hub:
 
     def load(self) -> Any:
         """Connect, migrate, start the actors, make the application."""
-        from fileflux.actors.kernel.memory import keep_freed_memory
+        from fileflux.actors.kernel.memory import keep_freed_memory, settle
         from fileflux.actors.tree import start_tree
         from fileflux.clock import SystemClock
         from fileflux.first_run import ensure_admin
@@ -261,6 +261,7 @@ class _Hub:
         app.register_blueprint(agent_ws.blueprint)
         app.register_blueprint(agent_poll.blueprint)
         app.register_blueprint(agent_check.blueprint)
+        settle()
         return Forwarded(app, settings.trusted_proxies)
 
     def ready(self) -> None:

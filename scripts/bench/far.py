@@ -56,7 +56,13 @@ def measure(hub: Hub, folder: Path, link: str, transport: str, side: str, second
     with FaultProxy(hub.port, rule=Rule.link(rtt=rtt, bandwidth=bandwidth), seed=1, listen="127.0.0.77") as proxy:
         far = {**DEFAULTS, "FLUX_AGENT_TRANSPORT_MODE": transport, "FLUX_AGENT_HUB": proxy.url()}
         agents = {
-            role: Agent(hub, f"{name}-{role[0]}", folder, env=far if role == side else DEFAULTS, hub_url=proxy.url() if role == side else None)
+            role: Agent(
+                hub,
+                f"{name}-{role[0]}",
+                folder,
+                env=far if role == side else DEFAULTS,
+                hub_url=proxy.url() if role == side else None,
+            )
             for role in ("source", "destination")
         }
         for agent in agents.values():
@@ -115,7 +121,10 @@ def thin(hub: Hub, name: str, agent_id: int, proxy: FaultProxy, side: str) -> No
     before, began = moved(proxy, side), time.monotonic()
     time.sleep(3)
     rate = (moved(proxy, side) - before) / (time.monotonic() - began)
-    print(f"{name:32} {rate / 1e3:7.1f} kB/s  round trip while full: median {sorted(trips)[4]:.2f} s, longest {max(trips):.2f} s", flush=True)
+    print(
+        f"{name:32} {rate / 1e3:7.1f} kB/s  round trip while full: median {sorted(trips)[4]:.2f} s, longest {max(trips):.2f} s",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -59,9 +59,13 @@ def measure(hub: Hub, folder: Path, count: int, seconds: float) -> None:
     elapsed = time.monotonic() - began
     spent = server.cpu_times()
     each = (during - before) / 1024 / (count - 1)
-    print(f"{count} idle agents: {each:.1f} KiB each in the hub, {each / LIMIT_KIB:.2f} of the limit; after {elapsed:.0f} s {(pss(server.pid) - before) / 1024 / (count - 1):.1f} KiB")
-    print(f"{polls} polls answered in {elapsed:.0f} s; {transactions(hub) - statements} transactions; "
-          f"{spent.user + spent.system - cpu.user - cpu.system:.2f} CPU seconds")
+    print(
+        f"{count} idle agents: {each:.1f} KiB each in the hub, {each / LIMIT_KIB:.2f} of the limit; after {elapsed:.0f} s {(pss(server.pid) - before) / 1024 / (count - 1):.1f} KiB"
+    )
+    print(
+        f"{polls} polls answered in {elapsed:.0f} s; {transactions(hub) - statements} transactions; "
+        f"{spent.user + spent.system - cpu.user - cpu.system:.2f} CPU seconds"
+    )
 
 
 class Idle:
@@ -119,7 +123,7 @@ def settle(agents: list[Idle], seconds: float) -> int:
 
 def pss(pid: int) -> int:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(re.search(r"^Pss:\s+(\d+) kB", text, re.M)[1]) * 1024  # type: ignore[index]  # the kernel always writes the line
+    return int(re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)[1]) * 1024  # type: ignore[index]  # the kernel always writes the line
 
 
 def transactions(hub: Hub) -> int:

@@ -24,12 +24,13 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--mib", type=int, default=512)
     parser.add_argument("--files", type=int, default=2000)
+    parser.add_argument("--transport", default="auto")
     options = parser.parse_args()
     folder = work_folder("loop", 6 * options.mib * 2**20)
     out = fresh(folder / "out")
     source, destination = fresh(folder / "source"), fresh(folder / "destination")
     probe = [str(Path(__file__).resolve().parent / "loop_probe.py"), str(out / "loop")]
-    rig = Rig(folder / "rig", source, destination, prefix=probe)
+    rig = Rig(folder / "rig", source, destination, prefix=probe, transport=options.transport)
     try:
         make_random(fresh(source / "data"), options.mib * 2**20)
         make_real(source / "data", options.mib * 2**20)

@@ -34,7 +34,7 @@ class Link:
     transport = peer = "bench"
 
     def send_binary(self, _data: Any, *, tag: int = 0, on_sent: Any = None, cut: Any = None) -> None:
-        del tag
+        del tag, cut
         on_sent()
 
     def drop(self, _tag: int) -> int:

@@ -19,7 +19,9 @@ from fileflux.demo import AGENTS, EMAIL, Places, Processes, start_agent, start_h
 class Rig:
     """``move`` runs a job of the product's defaults and reports wall and CPU seconds of all processes together."""
 
-    def __init__(self, folder: Path, source: Path, destination: Path, prefix: list[str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, source: Path, destination: Path, prefix: list[str] | None = None, transport: str = "auto"
+    ) -> None:
         self._console = Console(stderr=True)
         self.places = Places(folder)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -28,7 +30,7 @@ class Rig:
         self.client = HubClient(url)
         self.client.login(EMAIL, password)
         for name, option, root in zip(AGENTS, ("--read", "--write"), (source, destination), strict=True):
-            start_agent(self.client, self.places, self.processes, name, option, root)
+            start_agent(self.client, self.places, self.processes, name, option, root, transport)
         self.agent_ids = [wait_online(self.client, self.processes, name)["id"] for name in AGENTS]
 
     def move(self, source: Path, destination: Path, **fields: Any) -> tuple[float, float, dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from fileflux.actors.kernel.descriptors import cooperative, plain_duplicate
 from fileflux.actors.kernel.tls import TlsSocket, TlsStream
 
-UNSENT_MAX: Final = 128 * 1024
+UNSENT_MAX: Final = 4096 * 1024
 _NOTSENT_LOWAT: Final = {"linux": 25, "darwin": 0x201}.get(sys.platform)
 """TCP_NOTSENT_LOWAT, which the socket module does not name."""
 
