@@ -16,6 +16,7 @@ from fileflux.actors.kernel import runtime
 from fileflux.actors.kernel.sockets import bound_unsent
 from fileflux.actors.session_port import LinkGate
 from fileflux.errors import RemoteProtocolError
+from fileflux.protocol.limits import KIB
 from fileflux.protocol.poll_peer import PollPeer
 from fileflux.storage import tokens
 from fileflux.web import context
@@ -32,6 +33,8 @@ LINKS: Final = "fileflux_polling"
 BUSY_S: Final = 2.0
 """While answers follow each other a poll waits in its greenlet: parking costs more than it saves."""
 RETRY_AFTER_S: Final = 1
+UNSENT_MAX: Final = 256 * KIB
+"""What the system takes of an answer ahead of the network. At 64 kB/s all polls of an agent together show every half minute that it takes bytes."""
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
 
 
@@ -62,7 +65,7 @@ def poll() -> Response:
         if request.content_length or "Transfer-Encoding" in request.headers:
             raise RemoteProtocolError("a poll has no body", code="bad_request")
         if (connection := request.environ.get("gunicorn.socket")) is not None:
-            bound_unsent(connection)
+            bound_unsent(connection, UNSENT_MAX)
         waiter = RequestWaiter(number, peer.forget, peer.link.moving)
         peer.poll(number, acknowledged, _timeout(), waiter)
     except RemoteProtocolError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fileflux.clock import SystemClock
 from fileflux.errors import AuthError, UnavailableError
 from fileflux.protocol import messages as m
+from fileflux.protocol.session import LinkDead
 from tests.agent.connected import LIMITS, world
 
 # A fixture, used here by name.
@@ -97,3 +98,17 @@ def test_hello_says_why_this_link_was_chosen_and_the_dialer_how_it_ended(world):
     world.links[1].close(4000, "before the welcome")
     world.connected(3)
     assert world.dialer.over == [(first, 1006, True), (world.links[1], 4000, False)]
+
+
+def test_a_silent_link_is_given_up_whether_its_peer_answers_the_farewell_or_not(world):
+    world.dialer.lingers = True
+    silent = world.connected(1)
+    world.dialer.lingers = False
+    world.connection._handle([LinkDead(1001, "nothing heard")])
+    assert silent.closed == (1001, "nothing heard")
+    world.connected(2)
+    assert world.dialer.over == [(silent, 1001, True)]
+    ticks = silent.ticks
+    world.until(lambda: silent.ticks > ticks)
+    silent.handler.on_closed(1001, "nothing heard")
+    world.until(lambda: not world.connection._former)

@@ -33,7 +33,8 @@ SMALL = MIB
 """Headers of frames, pieces and requests, control messages: what goes over the wire besides chunks, for each 64 MiB."""
 DESCRIPTORS_MORE = 8
 """The hub's pool of database connections grows when it is needed."""
-MEMORY_MORE_MIB = 40
+MEMORY_MORE_MIB = {"hub": DEFAULT_LIMITS.relay_budget // MIB, "source": 40, "destination": 40}
+"""Processes keep what they once needed for the next time (kernel/memory.py). What the hub may need is its byte budget, whatever happens."""
 LINKS_EACH = {"websocket": 1, "polling": DEFAULT_LIMITS.polls_max + DEFAULT_LIMITS.slices_in_flight}
 """Connections of one agent at most: polls and slices of long-polling have one each."""
 
@@ -70,7 +71,7 @@ class Level:
         found += [
             f"{name} holds {mib:.0f} MiB, {base.memory[name]:.0f} before"
             for name, mib in self.memory.items()
-            if mib > base.memory[name] + MEMORY_MORE_MIB
+            if mib > base.memory[name] + MEMORY_MORE_MIB[name]
         ]
         each = {one["id"]: LINKS_EACH.get(one["transport"], 0) for one in site.hub.client.pages("/api/agents")}
         most = {

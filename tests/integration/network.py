@@ -13,7 +13,7 @@ from typing import Any
 from tests.faults.proxy import FaultProxy
 from tests.faults.rules import Http, Rule
 from tests.integration.conftest import Site, write_numbered
-from tests.integration.harness import QUICK_LIMITS, Agent, Hub, wait_for
+from tests.integration.harness import EMAIL, QUICK_LIMITS, Agent, Hub, wait_for
 from tests.integration.store import connects
 
 MIB = 2**20
@@ -75,7 +75,8 @@ class NetworkSite(Site):
                 agent.stop()
 
     def heal(self) -> None:
-        """The network is as it should be, and both agents are there."""
+        """The network is as it should be, and both agents are there. A login lasts for a quarter of an hour, the long run for longer."""
+        self.hub.client.login(EMAIL, self.hub.password)
         for proxy in self.proxies.values():
             # Connections that had a rule of their own follow the others again.
             proxy._rules.clear()

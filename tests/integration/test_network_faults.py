@@ -52,16 +52,16 @@ def _settled(place: Place) -> Iterator[None]:
 # Cut
 
 
-@pytest.mark.parametrize("times", [6, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(400)])])
+@pytest.mark.parametrize("times", [6, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(300)])])
 @on("websocket-source", "polling-destination")
 def test_reset_in_mid_frame_again_and_again(place: Place, role: str, times: int) -> None:
     site, proxy = place.site, place.site.proxies[role]
     links = site.links()[role]
     proxy.set(slow())
     seen = [0]
-    with Promised(site, site.file(16 * MIB + times * 5 * MIB), within=120) as moving:
+    with Promised(site, site.file(16 * MIB + times * 6 * MIB), within=120) as moving:
         for _ in range(times):
-            moving.wait_for_bytes(seen[-1] + 2 * MIB)
+            moving.wait_for_bytes(seen[-1] + MIB)
             seen.append(moving.bytes_done)
             assert proxy.cut_all(End.RESET) >= 1
             moving.interruptions += 1
@@ -216,6 +216,8 @@ def test_one_byte_at_a_time(place: Place, role: str) -> None:
 def test_what_an_old_connection_held_back_does_not_count(place: Place, role: str) -> None:
     """Something in between keeps what the agent says, and delivers all of it when the session goes on over another link."""
     site, proxy = place.site, place.site.proxies[role]
+    if (place.transport, role) == ("polling", "destination"):
+        pytest.skip("what it says are a few hundred bytes, and nothing of that need be on its way just then")
     # The agent misses the hub before the hub misses the agent.
     site.configure(
         place.transport, HASTY | {"SILENCE_TIMEOUT": 1.0, "PING_INTERVAL": 0.2, "POLL_TIMEOUT": 0.2}, (role,)

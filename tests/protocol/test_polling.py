@@ -155,6 +155,22 @@ def test_a_peer_that_takes_nothing_is_given_up(hub_left: bool) -> None:
     assert sorted(sent) == list(range(20))
 
 
+def test_a_slice_that_leaves_slowly_is_progress() -> None:
+    pair = PollingPair(fate=lambda: "x")
+    seen = Recorder()
+    pair.left.start(seen)
+    pair.left.send_binary(bytes(MIB))
+    pair.step()
+    for _ in range(10):
+        pair.clock.advance(59.0)
+        pair.left.moving()
+        pair.left.tick(pair.clock.monotonic())
+    assert not seen.closed
+    pair.clock.advance(61.0)
+    pair.left.tick(pair.clock.monotonic())
+    assert seen.closed == [(1006, "the peer takes no bytes")]
+
+
 def test_an_idle_link_lives_for_ever() -> None:
     pair = PollingPair()
     seen = [Recorder(), Recorder()]

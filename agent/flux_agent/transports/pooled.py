@@ -18,7 +18,7 @@ from fileflux.protocol.limits import KIB
 READ_BUFFER: Final = 64 * KIB
 SEND_PART: Final = 64 * KIB
 BLOCK: Final = 64 * KIB
-"""Read from a body that is no bytes, and sent, at once."""
+"""Taken from a body that is no bytes at once, and what the system may hold of it."""
 Connect = Callable[[float], Any]
 
 
@@ -99,7 +99,7 @@ class _File:
     """
 
     def __init__(self, connection: Any) -> None:
-        bound_unsent(connection)
+        bound_unsent(connection, BLOCK)
         self._connection = connection
         self._users = 1
         self._closed = False

@@ -10,7 +10,6 @@ from typing import Any, Final
 from fileflux.actors.kernel.descriptors import cooperative, plain_duplicate
 from fileflux.actors.kernel.tls import TlsSocket, TlsStream
 
-UNSENT_MAX: Final = 4096 * 1024
 _NOTSENT_LOWAT: Final = {"linux": 25, "darwin": 0x201}.get(sys.platform)
 """TCP_NOTSENT_LOWAT, which the socket module does not name."""
 
@@ -36,10 +35,10 @@ def blocking_socket(stream: socket.socket | TlsStream) -> socket.socket | TlsSoc
     return stream.to_socket() if isinstance(stream, TlsStream) else cooperative(stream)
 
 
-def bound_unsent(connection: Any) -> None:
-    """Have the system take ``UNSENT_MAX`` bytes ahead of the network, not megabytes: whoever waits for an answer waits for them as well,
+def bound_unsent(connection: Any, most: int) -> None:
+    """Have the system take ``most`` bytes ahead of the network, not megabytes: whoever waits for an answer waits for them as well,
     and a send that goes on shows that the peer takes bytes. Left out where the system does not offer it.
     """
     if _NOTSENT_LOWAT is not None:
         with suppress(OSError):
-            connection.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, UNSENT_MAX)
+            connection.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, most)
