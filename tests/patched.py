@@ -8,7 +8,7 @@ runtime.patch()
 
 import sys  # noqa: E402  # after the patch
 
-import pytest  # noqa: E402
+import pytest  # noqa: E402  # after the patch
 
 if __name__ == "__main__":
     sys.exit(pytest.main(sys.argv[1:]))

@@ -90,7 +90,7 @@ class Hub:
     def connect(self, epoch: int, transport: str = "websocket", **hello: Any) -> Link:
         link = Link(transport)
         identity = a.AgentIdentity(1, "web-1", 7, epoch, "192.0.2.1")
-        link.gate = LinkGate(link, identity, self.ref, None, SystemClock(), DEFAULT_LIMITS)  # type: ignore[arg-type]
+        link.gate = LinkGate(link, identity, self.ref, None, SystemClock(), DEFAULT_LIMITS)
         self.links.append(link)
         link.gate.on_text(encode(Hello(PROTOCOL_VERSIONS, "web-1", **hello), 0, 0))
         return link

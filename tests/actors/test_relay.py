@@ -205,7 +205,7 @@ class Table:
 
     def __init__(self, source: Port, destination: Port) -> None:
         self.arena = Arena(MIB)
-        self.relay = Relay(LIMITS, FakeClock(), HubCheck(None, self.arena))  # type: ignore[arg-type]
+        self.relay = Relay(LIMITS, FakeClock(), HubCheck(None, self.arena))
         self.run = Listener()
         for port in (source, destination):
             port.violations = []
@@ -216,7 +216,7 @@ class Table:
         that is no news of the run's.
         """
         receipt = Receipt()
-        self.relay.receive(a.FromAgent(port, message, receipt))  # type: ignore[arg-type]
+        self.relay.receive(a.FromAgent(port, message, receipt))
         heard, self.run.heard = self.run.heard, []
         said = [one for one in heard if isinstance(one, a.TransferSaid)]
         assert receipt.count == (0 if said else 1)

@@ -61,7 +61,7 @@ class Gate:
     def __init__(self) -> None:
         self.link, self.hub, self.relay = Link(), Box(), Box()
         identity = a.AgentIdentity(1, "web-1", 2, 3, "192.0.2.1")
-        self.gate = LinkGate(self.link, identity, self.hub, self.relay, SystemClock(), LIMITS)  # type: ignore[arg-type]
+        self.gate = LinkGate(self.link, identity, self.hub, self.relay, SystemClock(), LIMITS)
 
     @property
     def codes(self) -> list[int]:

@@ -75,8 +75,8 @@ class Server:
 
     def _load(self) -> Flask:
         clock = SystemClock()
-        app = create_app(Deps(self.database, None, LIMITS, bytes(range(64)), clock, None, None, None, None))  # type: ignore[arg-type]
-        app.extensions[agent_ws.EXTENSION] = agent_ws.Accepting(self.database, self.tree, LIMITS, clock)  # type: ignore[arg-type]
+        app = create_app(Deps(self.database, None, LIMITS, bytes(range(64)), clock, None, None, None, None))
+        app.extensions[agent_ws.EXTENSION] = agent_ws.Accepting(self.database, self.tree, LIMITS, clock)
         app.extensions[agent_poll.LINKS] = self.links
         app.register_blueprint(agent_poll.blueprint)
         return app
@@ -202,7 +202,7 @@ class TestPollingOverHttp(LinkSuite):
         yield pair
         pair.close()
 
-    def test_a_link_that_was_closed_before_its_start_tells_so_at_once(self, pair: HttpPair) -> None:  # type: ignore[override]
+    def test_a_link_that_was_closed_before_its_start_tells_so_at_once(self, pair: HttpPair) -> None:
         """The agent's end alone: the hub's is started by the route."""
         pair.left = pair.agent
         super().test_a_link_that_was_closed_before_its_start_tells_so_at_once(pair)
