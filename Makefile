@@ -31,7 +31,7 @@ demo: install
 
 test: $(DEV_STAMP)
 	@scripts/test-needs.sh
-	$(BIN)/pytest -n 3 --dist loadfile -m 'not long' $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not long' $(ARGS)
 
 test-unit: $(DEV_STAMP)
 	$(BIN)/pytest -n 2 -m unit $(ARGS)

@@ -289,7 +289,9 @@ class Agent:
 
     def wait_online(self) -> None:
         def online() -> bool:
-            assert self.running.popen.poll() is None, f"agent {self.name} ended: {self.running.text()[-3000:]}"
+            assert self.running.popen.poll() is None, (
+                f"agent {self.name} ended with {self.running.popen.returncode}: {self.running.text()[-3000:]}"
+            )
             return bool(self._hub.client.get(f"/api/agents/{self.id}")["status"] == "online")
 
         wait_for(f"agent {self.name} to be online", online, 30)

@@ -98,7 +98,7 @@ def echo():
     near, far = socket.socketpair()
     far.setblocking(False)
     near.setblocking(False)
-    pump, limits = Pump(), Limits(handshake_timeout=0.2)
+    pump, limits = Pump(), Limits(handshake_timeout=1.0)
     pump.start()
     link = WebSocketLink(far, "server", pump, limits, SystemClock())
     link.start(agent_check._Echo(link, limits, SystemClock()))
