@@ -204,9 +204,10 @@ def test_one_byte_at_a_time(place: Place, role: str) -> None:
     hub = psutil.Process(site.hub.server_pid)
     proxy.set(Rule(way, way, http=Http()))
     before = sum(hub.cpu_times()[:2])
-    with Promised(site, site.file(128 * KIB)):
+    # Not more: the proxy itself needs half a minute of a busy machine for a MiB, and the links have 2 s.
+    with Promised(site, site.file(24 * KIB)):
         pass
-    assert sum(hub.cpu_times()[:2]) - before < 5.0, "seconds of the hub's processor for 128 KiB"
+    assert sum(hub.cpu_times()[:2]) - before < 2.0, "seconds of the hub's processor for 24 KiB"
     assert site.links() == links
 
 
