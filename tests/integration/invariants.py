@@ -84,8 +84,11 @@ class Level:
 
 
 def pss_mib(pid: int) -> float:
-    """Proportional set size: memory that processes share is divided among them, so sums are right."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    """Proportional set size: memory that processes share, such as that of the chunks, is divided among them, so sums are right. 0 if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 

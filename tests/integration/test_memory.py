@@ -15,6 +15,7 @@ import pytest
 from fileflux.protocol.limits import DEFAULT_LIMITS
 from tests.integration.conftest import Site
 from tests.integration.harness import Agent, Hub
+from tests.integration.invariants import pss_mib
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs smaps_rollup")
 
@@ -44,15 +45,6 @@ def site(tmp_path: Path) -> Iterator[FullSite]:
         yield site
     finally:
         site.stop()
-
-
-def pss_mib(pid: int) -> float:
-    """Proportional set size: memory that processes share, such as that of the chunks, is divided among them, so sums are right. 0 if it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 class Sampler:

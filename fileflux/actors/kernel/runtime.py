@@ -168,7 +168,8 @@ class Timer:
     def __init__(self, seconds: float, fn: Callable[[], object]) -> None:
         self._fn: Callable[[], object] | None = fn
         self._watcher = gevent.get_hub().loop.timer(max(seconds, 0.0))
-        self._watcher.start(self._fire)
+        # From now, not from when the loop last looked at its clock: after a long computation that would be too early.
+        self._watcher.start(self._fire, update=True)
 
     def _fire(self) -> None:
         fn = self._fn
