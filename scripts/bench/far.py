@@ -26,6 +26,9 @@ from tests.integration.harness import Agent, Hub
 
 LINKS = {"100ms": (0.1, 100e6), "300ms": (0.3, 20e6), "thin": (0.05, 64e3)}
 SETTLE_S = 5.0
+QUIET_S = 1.0
+CHATTER = 2000
+"""Bytes of polls, pings and acknowledgements within 50 ms, which are not the file's."""
 DEFAULTS = {"FLUX_AGENT_LIMITS_WINDOW_MAX": str(64 * 2**20)}
 HUB_DEFAULTS = {"FILEFLUX_LIMITS_WINDOW_MAX": str(64 * 2**20)}
 
@@ -78,7 +81,7 @@ def measure(hub: Hub, folder: Path, link: str, transport: str, side: str, second
         run_id = hub.run(job)
         try:
             if link == "thin":
-                thin(hub, name, agents[side].id, proxy, side)
+                thin(hub, name, agents[side].id, run_id, proxy, side)
             else:
                 fat(hub, name, run_id, proxy, side, seconds, bandwidth)
         finally:
@@ -112,7 +115,19 @@ def round_trip(hub: Hub, agent_id: int) -> float:
         return float("inf")
 
 
-def thin(hub: Hub, name: str, agent_id: int, proxy: FaultProxy, side: str) -> None:
+def stopped(hub: Hub, run_id: int, proxy: FaultProxy, side: str) -> float:
+    """Seconds from a cancellation until the last bytes of the file went over the link."""
+    began = time.monotonic()
+    hub.client.post(f"/api/runs/{run_id}/cancel")
+    last, seen = began, moved(proxy, side)
+    while time.monotonic() - last < QUIET_S:
+        time.sleep(0.05)
+        if moved(proxy, side) > seen + CHATTER:
+            last, seen = time.monotonic(), moved(proxy, side)
+    return last - began
+
+
+def thin(hub: Hub, name: str, agent_id: int, run_id: int, proxy: FaultProxy, side: str) -> None:
     time.sleep(SETTLE_S)
     trips = []
     for _ in range(8):
@@ -121,8 +136,9 @@ def thin(hub: Hub, name: str, agent_id: int, proxy: FaultProxy, side: str) -> No
     before, began = moved(proxy, side), time.monotonic()
     time.sleep(3)
     rate = (moved(proxy, side) - before) / (time.monotonic() - began)
+    end = stopped(hub, run_id, proxy, side)
     print(
-        f"{name:32} {rate / 1e3:7.1f} kB/s  round trip while full: median {sorted(trips)[4]:.2f} s, longest {max(trips):.2f} s",
+        f"{name:32} {rate / 1e3:7.1f} kB/s  round trip while full: median {sorted(trips)[4]:.2f} s, longest {max(trips):.2f} s; a cancellation stops it after {end:.2f} s",
         flush=True,
     )
 
