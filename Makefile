@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
+UI := fileflux/web/static/index.html
+UI_SOURCES := $(shell find ui -type f -not -path 'ui/node_modules/*' -not -name '*.test.ts')
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: install demo test test-unit test-long check format cases bench audit-deps ui clean
+.PHONY: install demo test test-unit test-long check format cases bench bench-load audit-deps ui clean
 
-install: $(STAMP)
+install: $(STAMP) $(UI)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "FileFlux needs Python 3.11 or newer: set PYTHON=/path/to/python3.11"; exit 2; }
@@ -26,11 +28,16 @@ $(DEV_STAMP): pyproject.toml | $(BIN)/python
 	@$(PIP) install -e '.[dev]'
 	@touch $@ $(STAMP)
 
+# A hub without the interface serves everything else, and says at / how to build it.
+$(UI): $(UI_SOURCES) scripts/ui.sh | $(STAMP)
+	@scripts/ui.sh build || echo "going on without the user interface"
+
 demo: install
 	@$(BIN)/fileflux demo $(ARGS)
 
-test: $(DEV_STAMP)
+test: $(DEV_STAMP) $(UI)
 	@scripts/test-needs.sh
+	@scripts/ui.sh test || [ $$? -eq 3 -a "$$CI" != true ]
 	$(BIN)/pytest -n 2 --dist loadfile -m 'not long' $(ARGS)
 
 test-unit: $(DEV_STAMP)
@@ -47,7 +54,9 @@ check: $(DEV_STAMP)
 	$(BIN)/mypy --platform darwin
 	$(BIN)/mypy --platform win32
 	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r fileflux agent/flux_agent
 	$(BIN)/python scripts/check_sizes.py
+	@scripts/ui.sh check || [ $$? -eq 3 -a "$$CI" != true ]
 
 format: $(DEV_STAMP)
 	$(BIN)/ruff format .
@@ -64,13 +73,15 @@ bench: $(DEV_STAMP)
 	$(BIN)/python scripts/bench/transports.py
 	$(BIN)/python scripts/bench/websocket.py
 
-audit-deps: $(DEV_STAMP)
-	$(PIP) install pip-audit
-	$(BIN)/pip-audit --skip-editable
+bench-load: $(DEV_STAMP)
+	$(BIN)/python scripts/bench/load.py $(ARGS)
 
-ui:
-	@echo "the user interface is not built yet: / shows a plain page"
+audit-deps: $(DEV_STAMP)
+	@scripts/audit-deps
+
+ui: $(STAMP)
+	@scripts/ui.sh build
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist fileflux/web/static ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -94,7 +94,8 @@ def read_file(path: Path) -> dict[str, Any]:
     if path.suffix == ".toml":
         try:
             return tomllib.loads(data)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
+            # Besides what it says of the text itself: numbers of thousands of digits, and brackets nested as deep.
             raise ConfigError(f"{path}: {error}") from None
     return _parse_yaml(path, data)
 
@@ -197,11 +198,11 @@ class _StrictLoader(yaml.SafeLoader):
 def _parse_yaml(path: Path, data: str) -> dict[str, Any]:
     try:
         # The loader derives from SafeLoader, which makes plain values only.
-        parsed = yaml.load(data, Loader=_StrictLoader)  # noqa: S506  # see the line above
+        parsed = yaml.load(data, Loader=_StrictLoader)  # noqa: S506  # nosec B506  # see the line above
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""
         raise ConfigError(f"{path}:{line} {error.problem}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
     if parsed is None:
         return {}

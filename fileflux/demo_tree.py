@@ -65,7 +65,7 @@ def _make_big_file(path: Path) -> None:
     """Random and repetitive blocks in turn; complete at once or not there, so that an interrupted demo starts it again."""
     unfinished = path.with_suffix(".unfinished")
     words = [b"%08x transfer of a line of text that repeats itself now and then\n" % number for number in range(4096)]
-    chance = random.Random(7)  # noqa: S311  # sample data, no secret
+    chance = random.Random(7)  # noqa: S311  # nosec B311  # sample data, no secret
     with unfinished.open("wb") as file:
         for number in range(BIG_SIZE // BLOCK):
             if number % 2:

@@ -20,6 +20,8 @@ from structlog.typing import ExcInfo, Processor, WrappedLogger
 from fileflux.errors import ConfigError
 
 REDACTED: Final = "[redacted]"
+STYLES: Final = ("console", "json")
+LEVELS: Final = ("debug", "info", "warning", "error")
 
 _SECRETS: Final = re.compile(
     r"(?P<mark>ff[xk]_)[A-Za-z0-9_-]+"
@@ -43,6 +45,13 @@ _SECRET_KEYS: Final = frozenset(
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+def check_logging(values: Mapping[str, Any]) -> None:
+    """``log_format`` and ``log_level`` of a configuration. Raises ConfigError."""
+    for name, known in (("log_format", STYLES), ("log_level", LEVELS)):
+        if values[name] not in known:
+            raise ConfigError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {values[name]!r}")
+
+
 def redact(text: str) -> str:
     """``text`` with everything that looks like a credential replaced; what kind it was stays readable."""
     return _SECRETS.sub(lambda match: f"{match['mark'] or match['bearer'] or ''}{REDACTED}", text)
@@ -58,6 +67,19 @@ def bound(**values: object) -> AbstractContextManager[None]:
     return structlog.contextvars.bound_contextvars(**values)
 
 
+def unbind(*names: str) -> None:
+    """Undo ``bind`` for these names."""
+    structlog.contextvars.unbind_contextvars(*names)
+
+
+def say(line: str) -> None:
+    """One line for the person who started the program, on stderr: an event like any other where logs are JSON."""
+    if structlog.is_configured() and isinstance(structlog.get_config()["processors"][-1], _JsonEnd):
+        structlog.get_logger("fileflux").warning(line)
+        return
+    print(f"fileflux: {redact(line)}", file=sys.stderr, flush=True)  # noqa: T201  # for a person
+
+
 def configure(*, style: str = "console", level: str = "info", stream: TextIO | None = None) -> None:
     """Set up structlog and the standard library's logging, once per process. ``style`` is ``console`` or ``json``.
 
@@ -66,7 +88,7 @@ def configure(*, style: str = "console", level: str = "info", stream: TextIO | N
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise ConfigError(f"no log level {level!r}; use debug, info, warning or error")
-    if style not in ("console", "json"):
+    if style not in STYLES:
         raise ConfigError(f"no log style {style!r}; use console or json")
     target = stream or sys.stderr
     shared: list[Processor] = [
@@ -112,12 +134,12 @@ def _hidden(key: object, value: object) -> object:
 
 def _json_end() -> list[Processor]:
     render = structlog.processors.JSONRenderer(default=repr, ensure_ascii=True)
-    return [structlog.processors.format_exc_info, _redacting(render)]
+    return [structlog.processors.format_exc_info, _JsonEnd(render)]
 
 
 def _console_end(target: TextIO) -> list[Processor]:
     render = structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=_write_traceback)
-    return [_escape_controls, _redacting(render)]
+    return [_escape_controls, _Redacting(render)]
 
 
 def _write_traceback(out: TextIO, error: ExcInfo) -> None:
@@ -127,11 +149,18 @@ def _write_traceback(out: TextIO, error: ExcInfo) -> None:
     out.write("\n".join(_escaped(line) for line in plain.getvalue().split("\n")))
 
 
-def _redacting(render: Processor) -> Processor:
-    def finish(logger: WrappedLogger, name: str, event: MutableMapping[str, Any]) -> str:
-        return redact(str(render(logger, name, event)))
+class _Redacting:
+    """The last processor: what looks like a credential in the finished line is replaced."""
 
-    return finish
+    def __init__(self, render: Processor) -> None:
+        self._render = render
+
+    def __call__(self, logger: WrappedLogger, name: str, event: MutableMapping[str, Any]) -> str:
+        return redact(str(self._render(logger, name, event)))
+
+
+class _JsonEnd(_Redacting):
+    """Tells by its class in which style the logs are."""
 
 
 def _escape_controls(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from fileflux import file_lock
 from fileflux.errors import ConfigError
+from fileflux.log import configure, say
+from fileflux.metrics import Metrics
 from fileflux.protocol.limits import DEFAULT_LIMITS, MAX_CHUNK_SIZE, MIB, Limits
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from fileflux.web.tls import HubTls
 
 WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  # compared, not bound
+DRAIN_SHARE = 2 / 3
+"""Of ``stop_timeout``: so long requests may take to finish; the rest is for the actors and the workers."""
 TAKEOVER_WAIT = 10.0
 """After ``kill -9`` of the arbiter its server process lives on for 2 to 3 s and holds port and data folder."""
 
@@ -50,12 +54,17 @@ class ServeSettings:
     tls_names: tuple[str, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
     """Networks whose forwarding headers are believed."""
+    log_format: str = "console"
+    log_level: str = "info"
 
 
 def serve(settings: ServeSettings) -> None:
     """Run the hub until it is told to stop; does not return. Raises ConfigError when it cannot start here."""
     from fileflux.web.server import Hooks, HubApplication
 
+    configure(style=settings.log_format, level=settings.log_level)
+    _raise_descriptor_limit()
+    check_admin_password(settings)
     lock = lock_data_dir(settings.data_dir)
     tls = _open_tls(settings)
     listener = bind(settings.host, settings.port)
@@ -70,15 +79,52 @@ def serve(settings: ServeSettings) -> None:
         load=hub.load,
         ready=hub.ready,
         refused=hub.refused,
+        stopping=hub.stopping,
         unload=hub.unload,
         every_second=lambda: _look_after(postgres),
         at_exit=lambda: postgres.stop() if postgres else None,
         tls=tls,
+        drain_share=DRAIN_SHARE,
     )
     try:
         HubApplication(listener.detach(), hooks, settings.limits).run()
     finally:
         os.close(lock)
+
+
+def _raise_descriptor_limit() -> None:
+    """A shell's usual soft limit of 1024 is there for programs that use select(); none of ours does, and each agent needs one or two."""
+    if sys.platform != "win32":
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        # macOS refuses what it calls unlimited.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def descriptor_limit() -> int | None:
+    """How many files a hub may have open, as which agents' links count; None: any number."""
+    if sys.platform != "win32":
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        return None if hard == resource.RLIM_INFINITY else hard
+    else:
+        return None
+
+
+def check_admin_password(settings: ServeSettings) -> None:
+    """Raises ConfigError for one that everybody would try; also when the first admin is there already: it may well be the one in use."""
+    if settings.admin_password is None:
+        return
+    from fileflux.web.password_rules import fault_of
+
+    fault = fault_of(settings.admin_password, settings.admin_email or "")
+    if fault is not None:
+        raise ConfigError(
+            f"the configured admin_password (FILEFLUX_ADMIN_PASSWORD) cannot be used: {fault} Choose another, or leave it out for a random one"
+        )
 
 
 def lock_data_dir(data_dir: Path) -> int:
@@ -147,9 +193,9 @@ def _open_tls(settings: ServeSettings) -> HubTls | None:
     else:
         folder = settings.data_dir / "tls"
         tls = HubTls.auto(folder, lambda: _own_names(settings), settings.limits, clock)
-        _say(f"TLS by this hub's own CA: {folder / 'ca.pem'}, also at /ca.pem")
+        say(f"TLS by this hub's own CA: {folder / 'ca.pem'}, also at /ca.pem")
     for warning in tls.warnings:
-        _say(f"warning: {warning}")
+        say(f"warning: {warning}")
     return tls
 
 
@@ -168,14 +214,10 @@ def _own_names(settings: ServeSettings) -> list[str]:
 
 def _warn_of_plain_http(host: str, listener: socket.socket) -> None:
     if not ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback:
-        _say(
+        say(
             f"WARNING: {host or 'every address'} is open to the network without TLS: passwords, tokens and files can be read on their way."
             " Use --tls auto, or --tls-cert and --tls-key, or --trusted-proxy with a TLS proxy in front"
         )
-
-
-def _say(line: str) -> None:
-    print(f"fileflux: {line}", file=sys.stderr, flush=True)  # noqa: T201  # for the person who starts it
 
 
 def _start_postgres(settings: ServeSettings) -> EmbeddedPostgres | None:
@@ -211,28 +253,33 @@ class _Hub:
         self._arena: Any = None
         self._database: Any = None
         self._refusals: Any = None
+        self._feed: Any = None
+        self._readiness: Any = None
+        self._runs: Any = None
+        self._metrics = Metrics()
 
     def load(self) -> Any:
         """Connect, migrate, start the actors, make the application."""
+        from fileflux.actors.kernel.lag import LoopLag
         from fileflux.actors.kernel.memory import keep_freed_memory, settle
         from fileflux.actors.tree import start_tree
         from fileflux.clock import SystemClock
         from fileflux.first_run import ensure_admin
-        from fileflux.log import configure
         from fileflux.storage import pool
         from fileflux.storage import settings as stored
         from fileflux.storage.migrate import migrate
-        from fileflux.web import agent_check, agent_poll, agent_ws, context, install, live
+        from fileflux.web import agent_check, agent_poll, agent_ws, context, install, live, live_metrics, ui
         from fileflux.web.app import create_app
         from fileflux.web.deps import Deps
         from fileflux.web.forwarded import Forwarded
         from fileflux.web.polling_links import PollingLinks
+        from fileflux.web.readiness import Readiness
         from fileflux.workers.pool import WorkerPool
         from fileflux.workers.slots import Arena
 
         settings, clock = self._settings, SystemClock()
         keep_freed_memory()
-        configure()
+        configure(style=settings.log_format, level=settings.log_level)
         if self._tls is not None:
             self._tls.catch_up()
         pool.green()
@@ -244,18 +291,41 @@ class _Hub:
         workers = WorkerPool(
             settings.workers, "fileflux.workers.tasks:hub_tasks", arena=arena, limits=settings.limits, name="hub"
         )
-        tree = self._tree = start_tree(database, settings.limits, clock, workers, arena)
+        tree = self._tree = start_tree(database, settings.limits, clock, workers, arena, self._metrics)
+        lag = LoopLag(clock)
+        tree.root.start_service("loop-lag", lag)
+        readiness = self._readiness = Readiness(
+            self._database_url, settings.limits, clock, settings.data_dir, lambda: workers.statistics().alive > 0
+        )
+        live_metrics.gather(self._metrics, tree, database, readiness, lag)
         passwords = live.WorkerPasswords(workers)
         ensure_admin(database, passwords, settings.data_dir, settings.admin_email, settings.admin_password)
         with database.transaction() as tx:
             secret = stored.secret(tx, "jwt")
-        hub_runs = live.HubRuns(database, tree)
+        hub_runs = self._runs = live.HubRuns(database, tree)
         agents = live.HubAgents(tree, clock)
         ca_pem = None if self._tls is None else self._tls.ca_pem
-        deps = Deps(database, tree.bus, settings.limits, secret, clock, hub_runs, hub_runs, agents, passwords, ca_pem)
+        deps = Deps(
+            database,
+            tree.bus,
+            settings.limits,
+            secret,
+            clock,
+            hub_runs,
+            hub_runs,
+            agents,
+            passwords,
+            ca_pem,
+            self._metrics,
+            readiness,
+            embedded_database=settings.database_url is None,
+        )
         install.prepare()
+        ui.files()
         app = create_app(deps)
         self._refusals = context.services_of(app).refusals
+        self._feed = context.services_of(app).feed
+        tree.root.start_service("feed", self._feed)
         app.extensions[agent_ws.EXTENSION] = agent_ws.Accepting(database, tree, settings.limits, clock)
         app.extensions[agent_poll.LINKS] = PollingLinks(tree.pump, settings.limits, clock)
         app.register_blueprint(agent_ws.blueprint)
@@ -269,13 +339,25 @@ class _Hub:
 
     def refused(self, address: str, code: str) -> None:
         """What came over a connection was no request; one address cannot fill the audit log with it."""
+        self._metrics.connections_refused.inc()
         self._refusals.record(address, "anonymous", "http.refused", "", code)
+
+    def stopping(self) -> None:
+        """No new runs, and feeds end; requests and transfers go on until ``unload``."""
+        if self._readiness is not None:
+            self._readiness.stop()
+        if self._runs is not None:
+            self._runs.stop()
+        if self._feed is not None:
+            self._feed.end_listeners()
 
     def unload(self) -> None:
         """Stop actors, then workers; transfers go on with the next process."""
         if self._tree is not None:
-            self._tree.stop(self._settings.limits.stop_timeout)
+            self._tree.stop(self._settings.limits.stop_timeout * (1 - DRAIN_SHARE))
             self._tree = None
+        if self._readiness is not None:
+            self._readiness.close()
         if self._arena is not None:
             self._arena.close()
         if self._database is not None:

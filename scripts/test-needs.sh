@@ -2,7 +2,7 @@
 # Installs the programs that some tests use, as root (in CI by sudo) and where apt is; elsewhere says what will be skipped.
 set -u
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
-programs=(strace curl shellcheck openssl nginx haproxy squid caddy) # the packages have the same names
+programs=(strace curl shellcheck openssl nginx haproxy squid caddy chromium) # the packages have the same names
 servers=(nginx haproxy squid caddy)
 policy=/usr/sbin/policy-rc.d
 

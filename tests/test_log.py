@@ -84,6 +84,27 @@ def test_context_belongs_to_one_thread():
     assert "run_id" not in json.loads(stream.getvalue())
 
 
+def test_lines_for_a_person_have_the_form_of_the_logs(capsys):
+    log.say("start: ffx_secret1")
+    assert capsys.readouterr().err == "fileflux: start: ffx_[redacted]\n"
+    for style in ("console", "json"):
+        _, stream = lines(style)
+        log.say("cannot start ffx_secret1")
+        err = capsys.readouterr().err
+        if style == "json":
+            assert (json.loads(stream.getvalue())["event"], err) == ("cannot start ffx_[redacted]", "")
+        else:
+            assert (stream.getvalue(), err) == ("", "fileflux: cannot start ffx_[redacted]\n")
+
+
+def test_what_was_bound_can_be_taken_back():
+    logger, stream = lines("json")
+    log.bind(request_id="a", run_id=1)
+    log.unbind("request_id")
+    logger.info("x")
+    assert json.loads(stream.getvalue()).keys() & {"request_id", "run_id"} == {"run_id"}
+
+
 def test_levels_are_kept():
     logger, stream = lines("json", "warning")
     logger.info("quiet")

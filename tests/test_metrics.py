@@ -12,7 +12,7 @@ def test_everything_is_there_at_zero_under_unique_names():
     samples = list(Metrics().samples())
     assert samples
     assert {sample.value for sample in samples} == {0}
-    keys = [(sample.name, sample.label_value) for sample in samples]
+    keys = [(sample.name, sample.suffix, sample.label_value) for sample in samples]
     assert len(keys) == len(set(keys))
     for sample in samples:
         assert sample.name.startswith("fileflux_")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fileflux import serve
+from fileflux.errors import ConfigError
 from fileflux.serve import ServeSettings
 
 pytestmark = pytest.mark.unit
@@ -51,3 +52,32 @@ def test_the_names_of_a_hub_with_its_own_ca(monkeypatch: pytest.MonkeyPatch) -> 
     assert serve._own_names(here) == ["localhost", "127.0.0.1", "::1", "box", "10.0.0.1", "hub.example"]
     monkeypatch.setattr(socket, "gethostname", lambda: "no name (yet)")
     assert serve._own_names(ServeSettings(Path("/data"), host="0.0.0.0")) == ["localhost", "127.0.0.1", "::1"]
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "changeme",
+        "ChangeMe",
+        " changeme\n",
+        "admin",
+        "password",
+        "fileflux",
+        "secret",
+        "",
+        "1234567",
+        "a@example.org",
+        "admin@localhost",
+    ],
+)
+def test_a_password_that_everybody_would_try_is_refused_before_anything_is_done(tmp_path: Path, password: str) -> None:
+    settings = ServeSettings(tmp_path / "data", admin_email="A@Example.org", admin_password=password)
+    with pytest.raises(ConfigError, match="FILEFLUX_ADMIN_PASSWORD") as caught:
+        serve.serve(settings)
+    assert "\n" not in caught.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_passwords_are_taken(tmp_path: Path) -> None:
+    for password in (None, "for this test only", "pässwört"):
+        serve.check_admin_password(ServeSettings(tmp_path, admin_password=password))

@@ -70,8 +70,14 @@ def run(
     transport: Transport = None,
     proxy: Proxy = None,
     ca_file: CaFile = None,
+    until_stdin_ends: Annotated[
+        bool, typer.Option("--until-stdin-ends", hidden=True, help="Stop with whoever holds standard input.")
+    ] = False,
 ) -> None:
-    """Connect to the hub and serve its jobs until stopped."""
+    """Connect to the hub and serve its jobs until stopped.
+
+    `flux-agent run --hub https://hub.example:8040 --token-file token --read /srv/data --write /srv/incoming`
+    """
     from flux_agent import config as agent_config
 
     flags = _flags(hub, token, token_file, name, read, write, workers, transport, proxy, ca_file, insecure=insecure)
@@ -82,14 +88,14 @@ def run(
     from fileflux.log import configure
     from flux_agent import runtime
 
-    configure()
+    configure(style=checked.log_format, level=checked.log_level)
     if checked.exposed:
         structlog.get_logger("flux_agent").warning(
             "insecure_hub",
             hub=checked.hub,
             help="--insecure: everybody on the way can read the token and the files, and change them; let the hub speak TLS",
         )
-    runtime.run(checked)
+    runtime.run(checked, until_stdin_ends=until_stdin_ends)
 
 
 @app.command()
@@ -109,6 +115,8 @@ def doctor(
     output: Annotated[str, typer.Option("-o", "--output", help="table or json.")] = "table",
 ) -> None:
     """Go the way to the hub step by step and say which one fails and what to do. Takes the options of `run`; disturbs no running agent.
+
+    `flux-agent doctor --hub https://hub.example:8040 --token-file token --read /srv/data`
 
     Ends with 0 when an agent would work, 2 for the configuration, 4 for the token, 5 for what may pass by itself.
     """

@@ -17,6 +17,7 @@ import platformdirs
 from fileflux import config
 from fileflux.config import Setting
 from fileflux.errors import ConfigError
+from fileflux.log import check_logging
 from fileflux.protocol.limits import DEFAULT_LIMITS, Limits
 from flux_agent.installed import private_folders, program_folders
 
@@ -37,6 +38,8 @@ SETTINGS: Final = (
     Setting("bandwidth_limit", "integer"),
     Setting("workers", "integer", 0),
     Setting("insecure", "boolean", default=False),
+    Setting("log_format", default="console"),
+    Setting("log_level", default="info"),
     Setting("limits", "table", {}),
 )
 NOT_YET: Final = ("bandwidth_limit",)
@@ -71,6 +74,8 @@ class AgentConfig:
     ca_file: Path | None = None
     proxy: str | None = field(default=None, repr=False)
     proxy_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    log_format: str = "console"
+    log_level: str = "info"
 
     @property
     def exposed(self) -> bool:
@@ -113,6 +118,7 @@ def check(
         raise ConfigError(
             "no token: give --token-file FILE or FLUX_AGENT_TOKEN; the hub shows one with `fileflux tokens create`"
         )
+    check_logging(values)
     overrides = dict(values["limits"])
     for name in ("heartbeat_interval", "websocket_probe_interval"):
         if values[name] is not None:
@@ -140,6 +146,8 @@ def check(
         transport_mode=_check_mode(values["transport_mode"]),
         workers=_check_workers(values["workers"]),
         limits=DEFAULT_LIMITS.with_overrides(overrides),
+        log_format=values["log_format"],
+        log_level=values["log_level"],
     )
 
 

@@ -46,8 +46,21 @@ def skipped(name: str, because: str) -> Check:
     return Check(name, "skipped", f"{because} failed")
 
 
+def configuration(config: AgentConfig) -> Check:
+    """Of a configuration that can be used."""
+    found = f"hub {config.hub}, transport {config.transport_mode}"
+    if config.exposed:
+        return Check(
+            "configuration", "warn", found, "--insecure: everybody on the way can read token and files; use https"
+        )
+    return Check("configuration", "ok", found)
+
+
 class Walk:
-    """The layers between this machine and the hub. Each step leaves behind what the next one needs."""
+    """The layers between this machine and the hub. Each step leaves behind what the next one needs.
+
+    ``made`` are the checks so far, for who does not wait to the end.
+    """
 
     def __init__(self, config: AgentConfig, network: Network, clock: Clock) -> None:
         self._config = config
@@ -58,9 +71,11 @@ class Walk:
         self._connection: HubSocket | None = None
         self._health: _Answer | None = None
         self._clock_is_wrong: str | None = None
+        self.made: list[Check] = []
 
     def checks(self) -> list[Check]:
-        made: list[Check] = []
+        """Walk. Once only."""
+        made = self.made
         failed = ""
         steps: Mapping[str, Callable[[], Check]] = {
             "dns": self._dns,

@@ -1,10 +1,10 @@
-"""What the hub asks of an agent besides transfers: listings, directories, and what this machine is."""
+"""What the hub asks of an agent besides transfers: listings, directories, what people want to see, and what this machine is."""
 
 from __future__ import annotations
 
 import platform
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import psutil
@@ -12,21 +12,31 @@ import psutil
 from fileflux.errors import FluxError, LocalProtocolError, OverloadedError, RemoteProtocolError
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import MAX_ITEMS, Limits
+from flux_agent.doctor_report import Check
 from flux_agent.transfer.machine import printable
 from flux_agent.transfer.workers import Workers
 
 LISTINGS_MAX: Final = 64
 """Listings that wait for a page at once: each holds an open directory in a worker."""
+BROWSES_MAX: Final = 16
+"""Pages for people that wait at once. One worker makes them, so that the others go on with chunks."""
+CHECKS_MAX: Final = 100
+"""A dozen, and one for each root."""
+Examine = Callable[[Callable[[Sequence[Check] | None, FluxError | None], None]], None]
 
 
 class Requests:
     """Answers through ``send``. All methods are called inside the process's ``Turns``."""
 
-    def __init__(self, workers: Workers, limits: Limits, version: str, send: Callable[[m.Message], None]) -> None:
+    def __init__(
+        self, workers: Workers, limits: Limits, version: str, send: Callable[[m.Message], None], examine: Examine
+    ) -> None:
         self._workers = workers
         self._limits = limits
         self._version = version
         self._send = send
+        self._examine = examine
+        self._browsing = 0
         self._listing: set[int] = set()
         # Answers of an earlier session must not reach a later one, whose request ids may be the same.
         self._generation = 0
@@ -35,6 +45,7 @@ class Requests:
         """A new session: whoever asked is gone."""
         self._generation += 1
         self._listing.clear()
+        self._browsing = 0
 
     def handle(self, message: m.Message) -> bool:
         """Begin to answer; False when it is nothing of this module's."""
@@ -46,6 +57,10 @@ class Requests:
                 self._submit(_list_key(message.request_id), "list_cancel", {"request_id": message.request_id}, _ignore)
             case m.DirApply():
                 self._apply(message)
+            case m.BrowseRequest():
+                self._browse(message)
+            case m.DoctorRequest():
+                self._examined(message.request_id)
             case m.ConnectionTest():
                 self._send(m.ConnectionTestResult(message.token))
             case _:
@@ -113,6 +128,42 @@ class Requests:
 
         self._submit(f"dirs:{request.base}", "dir_apply", {"base": request.base, "items": items}, done)
 
+    def _browse(self, request: m.BrowseRequest) -> None:
+        if self._browsing >= BROWSES_MAX:
+            self._send(_no_page(request, OverloadedError("too many look at this agent's directories; try again")))
+            return
+        self._browsing += 1
+        args = {"path": request.path, "after": request.after, "limit": min(request.limit, MAX_ITEMS)}
+
+        def done(value: dict[str, Any] | None, error: FluxError | None) -> None:
+            self._browsing -= 1
+            if value is None:
+                self._send(_no_page(request, error))
+                return
+            items = tuple(m.BrowseItem(**row) for row in value["items"])
+            page = m.BrowseResult(request.request_id, value["path"], value["parent"], items, value["following"])
+            try:
+                self._send(page)
+            except LocalProtocolError as unsendable:
+                self._send(_no_page(request, unsendable))
+
+        self._submit("browse", "browse", args, done)
+
+    def _examined(self, request_id: int) -> None:
+        generation = self._generation
+
+        def done(checks: Sequence[Check] | None, error: FluxError | None) -> None:
+            if generation != self._generation:
+                return
+            if checks is None:
+                described = _described(error)
+                self._send(m.DoctorResult(request_id, code=described["code"], message=printable(described["message"])))
+                return
+            shown = (m.DoctorCheck(c.name, c.status, printable(c.found), printable(c.advice)) for c in checks)
+            self._send(m.DoctorResult(request_id, tuple(shown)[:CHECKS_MAX]))
+
+        self._examine(done)
+
     def _submit(
         self, key: str, task: str, args: dict[str, Any], done: Callable[[dict[str, Any] | None, FluxError | None], None]
     ) -> None:
@@ -153,6 +204,11 @@ def _no_listing(request: m.ListRequest, error: FluxError | None) -> m.ListResult
     return m.ListResult(
         request.request_id, request.page, last=True, base=request.path, path_type="directory", errors=(failed,)
     )
+
+
+def _no_page(request: m.BrowseRequest, error: FluxError | None) -> m.BrowseResult:
+    described = _described(error)
+    return m.BrowseResult(request.request_id, code=described["code"], message=printable(described["message"]))
 
 
 def _described(error: FluxError | None) -> dict[str, str]:

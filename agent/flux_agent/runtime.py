@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -11,12 +14,15 @@ import structlog
 from fileflux.actors.kernel import runtime
 from fileflux.actors.kernel.memory import keep_freed_memory
 from fileflux.actors.kernel.pump import Pump
+from fileflux.actors.kernel.resolver import Resolver
 from fileflux.clock import SystemClock
+from fileflux.protocol.messages import FEATURES
 from fileflux.protocol.session import Session, Side
 from fileflux.workers.pool import WorkerPool
 from fileflux.workers.slots import Arena, Slot
 from flux_agent.config import AgentConfig
 from flux_agent.connection import Connection
+from flux_agent.own_doctor import OwnDoctor
 from flux_agent.requests import Requests
 from flux_agent.transfer.engine import Engine
 from flux_agent.transfer.regions import UNIT, Region
@@ -28,6 +34,8 @@ from flux_agent.version import agent_version
 
 log = structlog.get_logger(__name__)
 
+SETTLE_S: Final = 2.0
+"""Removing the parts of cancelled transfers takes less, unless the disk hangs."""
 TASKS: Final = "flux_agent.transfer.tasks:agent_tasks"
 
 
@@ -47,11 +55,16 @@ class Agent:
         workers = PooledWorkers(self._pool, self._turns)
         reading, receiving = (Region(base, self._turns.post) for base in half)
         engine = Engine(workers, reading, receiving, limits, clock, self._later)
-        session = Session(Side.AGENT, limits, agent_name=config.name, receive_buffer=limits.receive_buffer)
-        network = Network.from_config(config, clock)
+        self._engine, self._clock = engine, clock
+        session = Session(
+            Side.AGENT, limits, agent_name=config.name, receive_buffer=limits.receive_buffer, features=FEATURES
+        )
+        resolver = Resolver()
+        network = Network.from_config(config, clock, resolver)
         dialer = make_dialer(config.transport_mode, network, self._pump, config.name, limits, clock)
         self._connection = Connection(dialer, session, engine, self._turns, limits, clock)
-        requests = Requests(workers, limits, agent_version(), self._connection.send)
+        doctor = OwnDoctor(config, workers, self._turns, clock, resolver)
+        requests = Requests(workers, limits, agent_version(), self._connection.send, doctor.examine)
         self._connection.bind(requests)
         self._task: runtime.Task | None = None
         self._stop = runtime.Event()
@@ -75,6 +88,13 @@ class Agent:
     def request_stop(self) -> None:
         self._stop.set()
 
+    def stop_when_idle(self) -> None:
+        """Stop when no transfer is open, and at the latest after SETTLE_S: what was cancelled a moment ago is put away first."""
+        deadline = self._clock.monotonic() + SETTLE_S
+        while self._engine.active and self._clock.monotonic() < deadline:
+            runtime.sleep(0.05)
+        self.request_stop()
+
     def _later(self, seconds: float, turn: Callable[[], None]) -> None:
         if seconds <= 0:
             self._pump.call_soon(lambda: self._turns.post(turn))
@@ -88,12 +108,16 @@ class Agent:
         return first, second
 
 
-def run(config: AgentConfig) -> None:
-    """Run an agent until SIGTERM or SIGINT. The process must be patched (kernel.runtime.patch)."""
+def run(config: AgentConfig, *, until_stdin_ends: bool = False) -> None:
+    """Run an agent until SIGTERM or SIGINT, or with ``until_stdin_ends`` until its standard input does: that is how an agent ends with the
+    process that started it, whatever that dies of. The process must be patched (kernel.runtime.patch).
+    """
     keep_freed_memory()
     agent = Agent(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.request_stop())
+    if until_stdin_ends:
+        runtime.spawn(_wait_for_stdin, agent.stop_when_idle, name="stdin")
     agent.start()
     if not config.read and not config.write:
         log.warning("no_roots", help="this agent may touch no directory: add --read DIR and --write DIR")
@@ -102,3 +126,13 @@ def run(config: AgentConfig) -> None:
 
 def _failed(error: Exception) -> None:
     log.error("turn_failed", error=repr(error), exc_info=error)
+
+
+def _wait_for_stdin(then: Callable[[], None]) -> None:
+    """Reads what nobody should have sent until there is no more."""
+    descriptor = sys.stdin.fileno()
+    while True:
+        select.select([descriptor], [], [])
+        if not os.read(descriptor, 4096):
+            then()
+            return

@@ -5,6 +5,7 @@ Others hold its ``SessionPort`` (``session_port.py``). A session that ends is ne
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -12,12 +13,14 @@ import structlog
 
 from fileflux.actors import messages as a
 from fileflux.actors.kernel.actor import Actor
-from fileflux.actors.kernel.ref import ActorRef, Reply
+from fileflux.actors.kernel.ref import ActorRef
+from fileflux.actors.questions import Questions
 from fileflux.actors.session_port import LinkGate, SessionPort, SessionReceipt
 from fileflux.bus.bus import Bus
 from fileflux.bus.events import FrameRefused
 from fileflux.clock import Clock
-from fileflux.errors import LocalProtocolError, OverloadedError, UnavailableError
+from fileflux.errors import LocalProtocolError, OverloadedError
+from fileflux.metrics import Metrics
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import MAX_ITEMS, Limits
 from fileflux.protocol.session import (
@@ -42,6 +45,9 @@ _FOR_RELAY = (
 
 _ORDERED = (m.CancelTransfer, m.TransferResume)
 """Items that nothing may overtake by being gathered before them."""
+LOOK_EVERY_S = 5.0
+SOON_S = 0.05
+"""A clock that is a little behind must not make a loop."""
 
 
 class AgentSession(Actor[a.SessionMessage]):
@@ -59,8 +65,10 @@ class AgentSession(Actor[a.SessionMessage]):
         bus: Bus,
         limits: Limits,
         clock: Clock,
+        metrics: Metrics | None = None,
     ) -> None:
         super().__init__()
+        self._metrics = metrics or Metrics()
         self._port = port
         self._session = Session(Side.HUB, limits, session_id=port.session_id, epoch=epoch, agent_name=port.agent_name)
         self._hub = hub
@@ -74,14 +82,15 @@ class AgentSession(Actor[a.SessionMessage]):
         self._unlinked_at = 0.0
         self._ended = False
         self._requests: dict[int, ActorRef[Any]] = {}
-        self._tests: dict[str, tuple[Reply[float], float]] = {}
+        self._questions = Questions(port)
         self._items: dict[type[m.Message], list[Any]] = {}
         self._flush_due = False
         self._backlog: list[m.Message] = []
+        self._wakes_at = math.inf
 
     def on_start(self) -> None:
         self._port.bind(self.ref)
-        self.after(1.0, a.Tick("life"))
+        self._wake_in_time()
 
     def receive(self, message: a.SessionMessage) -> None:
         match message:
@@ -104,12 +113,15 @@ class AgentSession(Actor[a.SessionMessage]):
             case a.CloseSession():
                 self._end(message.code, message.reason)
                 return
-            case a.TestConnection():
-                self._test(message.reply)
+            case a.TestConnection() | a.BrowseAgent() | a.ExamineAgent():
+                said = self._questions.ask(message, self._now())
+                if said is not None:
+                    self._say(said)
             case a.Tick():
                 self._tick(message.what)
         if not self._ended:
             self._transmit()
+            self._wake_in_time()
 
     def on_stop(self) -> None:
         if self._gate is not None:
@@ -154,8 +166,7 @@ class AgentSession(Actor[a.SessionMessage]):
             self._gate.link.close(code, reason)
             self._gate = None
         self._port.link = None
-        for reply, _ in self._tests.values():
-            reply.fail(UnavailableError(f"agent {self._port.agent_name}: {reason}"))
+        self._questions.end(reason)
         self._hub.tell_control(a.SessionEnded(self._port, reason))
         self.stop_self()
 
@@ -191,6 +202,7 @@ class AgentSession(Actor[a.SessionMessage]):
             return
         self._session.welcome(now, hello, resumed=self._resuming)
         self._port.receive_buffer = hello.receive_buffer
+        self._port.features = tuple(feature for feature in m.FEATURES if feature in hello.features)
         self._port.link_reason = hello.link_reason
         self._port.link = gate.link
         self._port.since = now
@@ -201,12 +213,13 @@ class AgentSession(Actor[a.SessionMessage]):
         receipt = SessionReceipt(self.ref, seq)
         match message:
             case m.Heartbeat():
+                self._port.heard = True
                 self._say(m.HeartbeatAck(server_time=self._clock.utc_now().isoformat()))
             case m.AgentInfo():
                 self._persistence.tell(a.SaveAgentInfo(self._port.agent_id, asdict(message), receipt))
                 return
-            case m.ConnectionTestResult():
-                self._test_answered(message.token)
+            case m.ConnectionTestResult() | m.BrowseResult() | m.DoctorResult():
+                self._questions.answered(message, self._now())
             case m.ListResult() | m.DirApplied():
                 owner = self._requests.get(message.request_id)
                 if isinstance(message, m.DirApplied) or message.last:
@@ -236,6 +249,7 @@ class AgentSession(Actor[a.SessionMessage]):
     def _refuse(self, code: str, text: str, field: str | None) -> None:
         detail = {"code": code, "message": text[:1000], "field": field}
         self._persistence.tell(a.SaveAudit(f"agent:{self._port.agent_name}", "message.refused", "", "refused", detail))
+        self._metrics.messages_refused.inc(code)
         self._bus.publish(FrameRefused(self._port.agent_id, code, text[:1000]))
         log.warning("refused", agent=self._port.agent_name, code=code, text=text)
 
@@ -313,27 +327,34 @@ class AgentSession(Actor[a.SessionMessage]):
                 self._end(1001, "the agent did not come back")
             return
         now = self._now()
+        if self._expired():
+            return
         if self._gate is not None:
             self._session.alive(self._gate.last_life)
             self._happened(self._session.tick(now))
-        for token, (reply, asked) in tuple(self._tests.items()):
-            if now - asked > self._limits.silence_timeout:
-                reply.fail(UnavailableError(f"agent {self._port.agent_name} did not answer"))
-                del self._tests[token]
-        self.after(1.0, a.Tick("life"))
+        self._questions.tick(now)
+        if now >= self._wakes_at:
+            self._wakes_at = math.inf
 
-    def _test(self, reply: Reply[float]) -> None:
-        if self._gate is None or len(self._tests) > 16:
-            reply.fail(UnavailableError(f"agent {self._port.agent_name} is not connected"))
-            return
-        token = f"{self._port.session_id}:{len(self._tests)}:{self._now()}"
-        self._tests[token] = (reply, self._now())
-        self._say(m.ConnectionTest(token))
+    def _wake_in_time(self) -> None:
+        """Have a tick when there is something to do: ten thousand sessions that look around every second cost a third of a core."""
+        now = self._now()
+        token = now + self._port.seconds_left(self._clock.utc_now)
+        due = min(self._session.deadline() or math.inf, self._questions.deadline(), token, now + LOOK_EVERY_S)
+        if due < self._wakes_at:
+            self._wakes_at = due
+            self.after(max(due - now, SOON_S), a.Tick("life"))
 
-    def _test_answered(self, token: str) -> None:
-        asked = self._tests.pop(token, None)
-        if asked is not None:
-            asked[0].send(self._now() - asked[1])
+    def _expired(self) -> bool:
+        """Whether the session is over because its token is."""
+        port = self._port
+        if port.seconds_left(self._clock.utc_now) > 0:
+            return False
+        entry = a.SaveAudit(f"agent:{port.agent_name}", "token.expired", f"token:{port.token_id}", "ok", {})
+        self._persistence.tell(entry)
+        log.warning("token expired", agent=port.agent_name, token=port.token_id)
+        self._end(1008, "its token has expired")
+        return True
 
     def _close_link(self, code: int, reason: str) -> None:
         if self._gate is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import structlog
 
 from fileflux.actors import messages as a
 from fileflux.actors.agent_session import AgentSession
+from fileflux.actors.credentials import Credentials
 from fileflux.actors.kernel.actor import Actor
 from fileflux.actors.kernel.ref import ActorRef
 from fileflux.actors.kernel.supervisor import ChildSpec, Supervisor
@@ -19,11 +21,17 @@ from fileflux.bus.bus import Bus
 from fileflux.bus.events import AgentOffline, AgentOnline
 from fileflux.clock import Clock
 from fileflux.errors import RemoteProtocolError
+from fileflux.metrics import Metrics
 from fileflux.protocol import messages as m
 from fileflux.protocol.codec import decode
 from fileflux.protocol.limits import PROTOCOL_VERSIONS, Limits
 
 log = structlog.get_logger("fileflux.connections")
+
+SEEN_EVERY_S = 10.0
+"""How often heartbeats are stored: two statements for all agents."""
+TAKEN_OVER_MAX = 4
+"""Sessions of one agent whose end by another process is remembered: two hosts with one token take turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,10 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
         bus: Bus,
         limits: Limits,
         clock: Clock,
+        metrics: Metrics | None = None,
     ) -> None:
         super().__init__()
+        self._metrics = metrics or Metrics()
         self._sessions = sessions
         self._relay = relay
         self._persistence = persistence
@@ -63,6 +73,12 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
         self._ports: dict[int, SessionPort] = {}
         self._epochs: dict[int, int] = {}
         self._watchers: dict[ActorRef[Any], frozenset[int]] = {}
+        self._credentials = Credentials(limits, clock)
+        # Agent → sessions that ended because a process began another one, and where that process was.
+        self._taken_over: dict[int, deque[tuple[str, str]]] = {}
+
+    def on_start(self) -> None:
+        self.after(SEEN_EVERY_S, a.Tick("seen"))
 
     def receive(self, message: a.ConnectionHubMessage) -> None:
         match message:
@@ -81,13 +97,16 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
             case a.Unwatch():
                 self._watchers.pop(message.watcher, None)
             case a.CutAgent():
+                self._cut(message)
+            case a.LimitToken():
+                self._credentials.limit(message.token_id, message.expires_at)
                 port = self._ports.get(message.agent_id)
-                if port is not None and message.token_id in (None, port.token_id):
-                    port.ref.tell_control(a.CloseSession(1008, message.reason))
-            case a.FindPort():
-                message.reply.send(self._ports.get(message.agent_id))
+                if port is not None and port.token_id == message.token_id:
+                    port.token_expires_at = message.expires_at
+                    port.ref.tell_control(a.Tick("life"))
             case a.Tick():
-                pass
+                self._store_seen()
+                self.after(SEEN_EVERY_S, a.Tick("seen"))
 
     def live(self, agent_id: int) -> LiveAgent | None:
         """A snapshot for display; may be called from any greenlet, since it neither yields nor changes anything."""
@@ -98,6 +117,19 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
         if link is None:
             return LiveAgent(agent_id, port.session_id, False, "", "", "", port.since)
         return LiveAgent(agent_id, port.session_id, True, link.transport, port.link_reason, link.peer, port.since)
+
+    def port(self, agent_id: int) -> SessionPort | None:
+        """The agent's session; like ``live``, from any greenlet."""
+        return self._ports.get(agent_id)
+
+    @property
+    def online(self) -> int:
+        """How many agents have a link now."""
+        return sum(port.link is not None for port in self._ports.values())
+
+    def online_ids(self) -> list[int]:
+        """The agents that have a link now; like ``live``, from any greenlet."""
+        return [agent_id for agent_id, port in self._ports.items() if port.link is not None]
 
     def _hello(self, message: a.HelloArrived) -> None:
         gate, identity = message.gate, message.identity
@@ -115,30 +147,87 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
         except RemoteProtocolError as error:
             self._reject(gate, identity, error)
             return
+        refusal = self._credentials.refusal(identity)
+        if refusal:
+            self._reject(gate, identity, RemoteProtocolError(refusal, code="unauthenticated"))
+            return
         if self._epochs.get(identity.agent_id, -1) > identity.epoch:
             gate.link.close(4409, "a newer connection of this agent took over")
             return
         self._epochs[identity.agent_id] = identity.epoch
         hello = envelope.message
+        self._notice_duplicate(gate, identity, hello)
         port = self._ports.get(identity.agent_id)
         if hello.switch and (port is None or port.session_id != hello.session_id):
             self._reject(gate, identity, RemoteProtocolError("there is no session to switch", code="out_of_place"))
             return
         if port is not None and port.session_id == hello.session_id:
-            port.token_id = identity.token_id
+            port.token_id, port.token_expires_at = identity.token_id, self._credentials.expiry(identity)
             self._attach(gate, port, message.text, resumed=True)
             return
         if port is not None:
             # Another process with this agent's token: what the old one had open is void.
+            known = self._taken_over.setdefault(identity.agent_id, deque(maxlen=TAKEN_OVER_MAX))
+            known.append((port.session_id, gate.link.peer))
             port.ref.tell_control(a.CloseSession(4409, "a newer connection of this agent took over"))
             self._ended(port, "a new session of the agent took over")
         self._attach(gate, self._new_session(identity, hello), message.text, resumed=False)
 
+    def _notice_duplicate(self, gate: LinkGate, identity: a.AgentIdentity, hello: m.Hello) -> None:
+        """Raise an alert when a process comes back whose session another process took over: both are alive, so the identity is used twice.
+
+        That an old link still looked alive proves nothing: an agent that was killed and started again leaves one behind. A process that was
+        started anew knows no session, and one that goes on with its own, over whatever link, was never displaced.
+        """
+        known = self._taken_over.get(identity.agent_id, ())
+        other = next((peer for session_id, peer in known if session_id == hello.session_id), None)
+        if other is None:
+            return
+        self._taken_over[identity.agent_id] = deque(
+            (entry for entry in known if entry[0] != hello.session_id), TAKEN_OVER_MAX
+        )
+        name, here = identity.name, gate.link.peer
+        places = f"at {here}, twice" if here == other else f"at {here} and at {other}"
+        text = (
+            f"agent {name} runs in two places: {places}. Each new connection ends the other's session, so its transfers begin again and"
+            " again. Stop one of the two and give every host an agent and a token of its own; if you do not know one of the places,"
+            f" revoke the agent's tokens at once"
+        )
+        detail = {"peer": here, "other_peer": other, "token_id": identity.token_id}
+        entry = a.SaveAudit(f"agent:{name}", "agent.duplicate", f"agent:{identity.agent_id}", "refused", detail)
+        log.warning("agent runs in two places", agent=name, peer=here, other_peer=other)
+        self._persistence.tell(a.SaveAlert("token_on_two_hosts", f"agent:{identity.agent_id}", text, entry))
+
+    def _cut(self, message: a.CutAgent) -> None:
+        self._credentials.cut(message.agent_id, message.token_id)
+        if message.token_id is None:
+            self._taken_over.pop(message.agent_id, None)
+        port = self._ports.get(message.agent_id)
+        if port is not None and message.token_id in (None, port.token_id):
+            port.ref.tell_control(a.CloseSession(1008, message.reason))
+
+    def _store_seen(self) -> None:
+        heard = [port for port in self._ports.values() if port.heard]
+        for port in heard:
+            port.heard = False
+        if heard:
+            seen = a.SaveSeen(tuple(port.agent_id for port in heard), tuple(port.token_id for port in heard))
+            self._persistence.tell(seen)
+
     def _new_session(self, identity: a.AgentIdentity, hello: m.Hello) -> SessionPort:
         port = SessionPort(identity, secrets.token_hex(16), hello.receive_buffer)
+        port.token_expires_at = self._credentials.expiry(identity)
         self._ports[identity.agent_id] = port
         factory: Callable[[], AgentSession] = lambda: AgentSession(  # noqa: E731  # a named function would say nothing more
-            port, identity.epoch, self.ref, self._relay, self._persistence, self._bus, self._limits, self._clock
+            port,
+            identity.epoch,
+            self.ref,
+            self._relay,
+            self._persistence,
+            self._bus,
+            self._limits,
+            self._clock,
+            self._metrics,
         )
         ref = self._sessions.start_child(ChildSpec(f"session-{port.session_id}", factory, "temporary"))
         port.bind(ref)
@@ -151,6 +240,7 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
     def _reject(self, gate: LinkGate, identity: a.AgentIdentity, error: RemoteProtocolError) -> None:
         detail = {"code": error.code, "message": error.message[:1000], "field": error.field}
         self._persistence.tell(a.SaveAudit(f"agent:{identity.name}", "hello.refused", "", "refused", detail))
+        self._metrics.messages_refused.inc(error.code)
         gate.link.close(1008, error.message[:100])
 
     def _linked(self, message: a.SessionLinked) -> None:
@@ -173,6 +263,7 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
                 {"resumed": message.resumed, "transport": port.link.transport, "reason": port.link_reason},
             )
         )
+        self._metrics.links_opened.inc(port.link.transport)
         self._bus.publish(AgentOnline(port.agent_id, port.session_id, port.link.transport))
         self._tell(port.agent_id, a.AgentUp(port.agent_id, port, message.resumed))
 

@@ -108,6 +108,15 @@ class Grants:
             self._start(attempt, attempt.stream)
         self._waiting.pop(agent_id, None)
 
+    def find_slow(self, now: float) -> None:
+        """Streams that a destination takes nothing of get less of the budget."""
+        slow = {
+            wire_id
+            for wire_id, attempt in self._attempts.items()
+            if attempt.last_drain and now - attempt.last_drain > self._limits.slow_destination_after
+        }
+        self.budget.set_slow(slow)
+
     def close(self, attempt: Attempt) -> None:
         """The attempt is over: what it held is free."""
         self.budget.remove(attempt.wire_id)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from fileflux.actors.kernel.ref import ActorRef, Reply
 from fileflux.bus.events import Event as BusEvent
-from fileflux.protocol.messages import Message, Role
+from fileflux.protocol.messages import BrowseResult, DoctorResult, Message, Role
+from fileflux.storage.alerts import AlertKind
 from fileflux.storage.directories import DirectoryRow, NewDirectory
-from fileflux.storage.runs import RunRow
-from fileflux.storage.transfers import NewTransfer, RunSums, TransferRow, TransferUpdate
+from fileflux.storage.runs import LeftParts, RunRow
+from fileflux.storage.transfers import NewTransfer, RunSums, TransferRow, TransferUpdate, UnfinishedPart
 
 if TYPE_CHECKING:
     from fileflux.actors.session_port import LinkGate, SessionPort
@@ -20,13 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AgentIdentity:
-    """Who a token belongs to; ``epoch`` was counted up for this very connection."""
+    """Who a token belongs to; ``epoch`` was counted up for this very connection.
+
+    ``checked_at``: on the hub's monotonic clock, not after the moment at which the database was asked.
+    """
 
     agent_id: int
     name: str
     token_id: int
     epoch: int
     peer: str
+    checked_at: float = 0.0
+    token_expires_at: datetime | None = None
 
 
 class Receipt(Protocol):
@@ -100,8 +107,38 @@ class CloseSession:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """The answer to TestConnection; ``seconds`` from the session to the agent's process and back."""
+
+    seconds: float
+    transport: str
+
+
+@dataclass(frozen=True, slots=True)
 class TestConnection:
-    reply: Reply[float]
+    """These three are answered within ``timeout`` seconds, or fail with UnavailableError."""
+
+    timeout: float
+    reply: Reply[RoundTrip]
+
+
+@dataclass(frozen=True, slots=True)
+class BrowseAgent:
+    """As in the message BrowseRequest. Fails with ConflictError at an agent that cannot do it, OverloadedError for too many."""
+
+    path: str
+    after: str | None
+    limit: int
+    timeout: float
+    reply: Reply[BrowseResult]
+
+
+@dataclass(frozen=True, slots=True)
+class ExamineAgent:
+    """The report of the agent's own doctor. Fails as BrowseAgent does."""
+
+    timeout: float
+    reply: Reply[DoctorResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +149,9 @@ class Tick:
 
 
 SessionMessage = (
-    Attach | LinkText | LinkClosed | Violation | Post | PostItem | Handled | CloseSession | TestConnection | Tick
-)
+    Attach | LinkText | LinkClosed | Violation | Post | PostItem | Handled | CloseSession | TestConnection | BrowseAgent
+    | ExamineAgent | Tick
+)  # fmt: skip
 
 
 # To the connection hub
@@ -161,7 +199,10 @@ class Unwatch:
 
 @dataclass(frozen=True, slots=True)
 class CutAgent:
-    """Close the agent's session at once, because its token or itself was revoked."""
+    """Close the agent's session at once, because its token or itself was revoked; with ``token_id`` only one that came in with it.
+
+    Links that are open and have not said hello yet are refused too.
+    """
 
     agent_id: int
     reason: str
@@ -169,13 +210,16 @@ class CutAgent:
 
 
 @dataclass(frozen=True, slots=True)
-class FindPort:
+class LimitToken:
+    """The token ends at another time than its session knows."""
+
     agent_id: int
-    reply: Reply[SessionPort | None]
+    token_id: int
+    expires_at: datetime
 
 
 ConnectionHubMessage = (
-    HelloArrived | SessionLinked | SessionUnlinked | SessionEnded | Watch | Unwatch | CutAgent | FindPort | Tick
+    HelloArrived | SessionLinked | SessionUnlinked | SessionEnded | Watch | Unwatch | CutAgent | LimitToken | Tick
 )
 
 
@@ -343,8 +387,54 @@ class Fenced:
 
 
 @dataclass(frozen=True, slots=True)
-class CancelRun:
-    requested_by: str
+class LookAgain:
+    """A person asked something of the run, and its row says what. ``reply`` is answered when the run does it."""
+
+    reply: Reply[bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is wanted of the run: ``pause``, ``cancel`` or None, which is to go on."""
+
+    wanted: str | None
+    asked_by: str
+    reply: Reply[bool] | None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOne:
+    """End one transfer of the run; ``row`` as it was when that was asked."""
+
+    row: TransferRow
+    asked_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReviveOne:
+    """Take up a failed or cancelled transfer again; answered when that is stored, or with ConflictError."""
+
+    transfer_id: int
+    asked_by: str
+    reply: Reply[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Revived:
+    """The row before and after; None when there was nothing to take up."""
+
+    rows: tuple[TransferRow, TransferRow] | None
+    reply: Reply[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsTakenOver:
+    """One batch of an earlier run's rows is stored as rows of its retry. ``after`` and ``after_directory``: where the next one begins."""
+
+    new_rows: int
+    after: int
+    after_directory: bytes
+    last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,7 +475,7 @@ class LiveProgress:
 
 RunMessage = (
     AgentUp | AgentDown | Answered | TransferSaid | RouteStarted | RouteMoved | RouteFailed | Stored | ListingStored
-    | PendingRows | PendingDirectories | Sums | Fenced | CancelRun | AwaitRows | Tick
+    | PendingRows | PendingDirectories | Sums | Fenced | LookAgain | Asked | CancelOne | ReviveOne | Revived | RowsTakenOver | AwaitRows | Tick
 )  # fmt: skip
 
 
@@ -422,6 +512,27 @@ class ClaimedRuns:
 
 
 RunsMessage = StartRun | RunFinished | FindRun | AwaitRun | ClaimedRuns | Tick
+
+
+# To the sweeper
+
+
+@dataclass(frozen=True, slots=True)
+class PartsLeft:
+    """Ended runs that may have left parts at a destination that was away."""
+
+    runs: tuple[LeftParts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A page of one run's parts; the last page is not full."""
+
+    run_id: int
+    parts: tuple[UnfinishedPart, ...]
+
+
+SweeperMessage = AgentUp | AgentDown | PartsLeft | Parts | Tick
 
 
 # To persistence
@@ -485,6 +596,56 @@ class DirectoriesDone:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchAsked:
+    run_id: int
+    owner: ActorRef[Any]
+    reply: Reply[bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revive:
+    """Make a transfer pending again, with its audit entry."""
+
+    run_id: int
+    epoch: int
+    transfer_id: int
+    asked_by: str
+    owner: ActorRef[Any]
+    reply: Reply[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOverRows:
+    """Store the next batch of what run ``from_run`` did not get done as rows of its retry ``run_id``."""
+
+    run_id: int
+    from_run: int
+    after: int
+    after_directory: bytes
+    limit: int
+    owner: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPartsLeft:
+    limit: int
+    owner: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchParts:
+    run_id: int
+    after_id: int
+    limit: int
+    owner: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PartsSwept:
+    run_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimRuns:
     """Take over runs that are not finished: all of them (the hub starts) or one."""
 
@@ -508,6 +669,14 @@ class SaveAgentInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveSeen:
+    """These agents gave a sign of life, with these tokens."""
+
+    agent_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SaveAudit:
     actor: str
     action: str
@@ -516,7 +685,17 @@ class SaveAudit:
     detail: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class SaveAlert:
+    """Raise an alert, with its line in the audit log in the same transaction; AlertRaised is published afterwards."""
+
+    kind: AlertKind
+    object: str
+    message: str
+    audit: SaveAudit
+
+
 PersistenceMessage = (
     SaveTransfer | SaveRun | StoreListing | FetchPending | FetchSums | FetchDirectories | DirectoriesDone | ClaimRuns | RenewLeases | SaveAgentInfo
-    | SaveAudit | Tick
+    | SaveSeen | SaveAudit | SaveAlert | FetchAsked | Revive | TakeOverRows | FetchPartsLeft | FetchParts | PartsSwept | Tick
 )  # fmt: skip

@@ -17,11 +17,14 @@ from fileflux.actors.kernel import runtime
 from fileflux.actors.kernel.actor import Actor
 from fileflux.actors.kernel.ref import ActorRef
 from fileflux.audit import log as audit
+from fileflux.bus import events
 from fileflux.bus.bus import Bus
+from fileflux.bus.events import AlertRaised
 from fileflux.errors import UnavailableError
-from fileflux.jobs.status import TransferStatus
+from fileflux.jobs.status import RunStatus, TransferStatus
+from fileflux.metrics import Metrics
 from fileflux.protocol.limits import Limits
-from fileflux.storage import agents, directories, runs, transfers
+from fileflux.storage import agents, alerts, directories, runs, tokens, transfers
 from fileflux.storage.pool import Database, Transaction
 
 T = TypeVar("T")
@@ -36,8 +39,9 @@ BATCH_SECONDS = 0.01
 class Persistence(Actor[a.PersistenceMessage]):
     mailbox_size = 50_000
 
-    def __init__(self, database: Database, bus: Bus, limits: Limits) -> None:
+    def __init__(self, database: Database, bus: Bus, limits: Limits, metrics: Metrics | None = None) -> None:
         super().__init__()
+        self._metrics = metrics or Metrics()
         self._database = database
         self._bus = bus
         self._limits = limits
@@ -97,6 +101,8 @@ class Persistence(Actor[a.PersistenceMessage]):
                 if key in fenced:
                     save.owner.tell(a.Fenced())
                     continue
+                if save.update.ended:
+                    self._metrics.transfers_ended.inc(save.update.status)
                 if save.event is not None:
                     self._bus.publish(save.event)
                 if save.confirm:
@@ -110,10 +116,16 @@ class Persistence(Actor[a.PersistenceMessage]):
                 )
                 if not changed:
                     message.owner.tell(a.Fenced())
-                elif message.event is not None:
+                    return
+                status = dict(message.changes).get("status")
+                if status is not None and RunStatus(status).terminal:
+                    self._metrics.runs_ended.inc(status)
+                if message.event is not None:
                     self._bus.publish(message.event)
             case a.StoreListing():
-                self._tell(message.owner, self._transact(lambda tx: _store_listing(tx, message)))
+                stored = self._transact(lambda tx: _store_listing(tx, message))
+                self._metrics.transfers_ended.inc(TransferStatus.SKIPPED.value, stored.new_skipped)
+                self._tell(message.owner, stored)
             case a.FetchPending():
                 rows = self._transact(
                     lambda tx: transfers.pending_after(tx, message.run_id, message.after_id, message.limit)
@@ -126,13 +138,40 @@ class Persistence(Actor[a.PersistenceMessage]):
                 self._tell(message.owner, a.PendingDirectories(tuple(found)))
             case a.DirectoriesDone():
                 self._transact(lambda tx: directories.mark_done(tx, message.run_id, message.paths))
+            case a.FetchAsked():
+                wanted, asked_by = self._transact(lambda tx: runs.asked(tx, message.run_id))
+                self._tell(message.owner, a.Asked(wanted, asked_by, message.reply))
+            case a.Revive():
+                revived = self._transact(lambda tx: _revive(tx, message))
+                if revived is not None:
+                    row = revived[1]
+                    self._bus.publish(events.TransferChanged(row.id, row.run_id, row.status))
+                self._tell(message.owner, a.Revived(revived, message.reply))
+            case a.TakeOverRows():
+                self._tell(message.owner, self._transact(lambda tx: _take_over(tx, message)))
+            case a.FetchPartsLeft():
+                left = self._transact(lambda tx: runs.with_parts_left(tx, message.limit))
+                self._tell(message.owner, a.PartsLeft(tuple(left)))
+            case a.FetchParts():
+                parts = self._transact(
+                    lambda tx: transfers.unfinished_parts(tx, message.run_id, message.after_id, message.limit)
+                )
+                self._tell(message.owner, a.Parts(message.run_id, tuple(parts)))
+            case a.PartsSwept():
+                self._transact(lambda tx: runs.parts_swept(tx, message.run_id))
             case a.ClaimRuns():
                 self._tell(message.reply_to, a.ClaimedRuns(self._claim(message)))
             case a.RenewLeases():
                 self._transact(lambda tx: runs.renew(tx, message.owner_id))
             case a.SaveAgentInfo():
                 self._transact(lambda tx: agents.save_info(tx, message.agent_id, dict(message.info)))
+                self._bus.publish(events.AgentChanged(message.agent_id))
                 message.receipt.done()
+            case a.SaveSeen():
+                self._transact(lambda tx: _store_seen(tx, message))
+            case a.SaveAlert():
+                alert = self._transact(lambda tx: _store_alert(tx, message))
+                self._bus.publish(AlertRaised(alert.id, alert.kind, alert.message))
             case _:
                 raise AssertionError(f"no handler for {type(message).__name__}")
 
@@ -143,7 +182,10 @@ class Persistence(Actor[a.PersistenceMessage]):
             row = runs.claim_one(tx, message.run_id, message.owner_id)
             return (row,) if row is not None else ()
 
-        return self._transact(claim)
+        claimed = self._transact(claim)
+        for row in claimed:
+            self._bus.publish(events.RunStarted(row.id))
+        return claimed
 
     def _transact(self, work: Callable[[Transaction], T], *, patient: bool = True) -> T:
         waited = False
@@ -168,7 +210,44 @@ class Persistence(Actor[a.PersistenceMessage]):
         ref.tell_control(message)
 
 
+def _store_seen(tx: Transaction, message: a.SaveSeen) -> None:
+    agents.seen(tx, message.agent_ids)
+    tokens.used(tx, message.token_ids)
+
+
+def _store_alert(tx: Transaction, message: a.SaveAlert) -> alerts.AlertRow:
+    entry = message.audit
+    audit.append(tx, entry.actor, entry.action, entry.object, entry.outcome, entry.detail)
+    return alerts.raise_alert(tx, message.kind, message.object, message.message)
+
+
 def _store_listing(tx: Transaction, message: a.StoreListing) -> a.ListingStored:
     directories.insert_many(tx, message.run_id, list(message.directories))
     rows = transfers.insert_many(tx, message.run_id, list(message.files))
     return a.ListingStored(len(rows), sum(1 for row in rows if row.status == TransferStatus.SKIPPED))
+
+
+def _revive(tx: Transaction, message: a.Revive) -> tuple[transfers.TransferRow, transfers.TransferRow] | None:
+    rows = transfers.revive(tx, message.run_id, message.epoch, message.transfer_id)
+    if rows is not None:
+        detail = {"run_id": message.run_id, "was": rows[0].status}
+        audit.append(tx, message.asked_by, "transfer.resume", f"transfer:{message.transfer_id}", "ok", detail)
+    return rows
+
+
+def _take_over(tx: Transaction, message: a.TakeOverRows) -> a.RowsTakenOver:
+    """The rows first, each batch with the directories above them, then the directories that the earlier run did not get to."""
+    rows = transfers.unfinished_after(tx, message.from_run, message.after, message.limit)
+    if rows:
+        directories.copy_above(tx, message.run_id, message.from_run, [row.path for row in rows])
+        new = transfers.insert_many(
+            tx,
+            message.run_id,
+            [
+                transfers.NewTransfer(row.path, row.size, row.mtime_ns, row.mode, row.chunk_size, row.kind)
+                for row in rows
+            ],
+        )
+        return a.RowsTakenOver(len(new), rows[-1].id, message.after_directory, last=False)
+    key = directories.copy_undone(tx, message.run_id, message.from_run, message.after_directory, message.limit)
+    return a.RowsTakenOver(0, message.after, key or b"", last=key is None)

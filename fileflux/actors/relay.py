@@ -15,9 +15,10 @@ from fileflux.actors.session_port import SessionPort, SharedReceipt
 from fileflux.actors.stream import Stream
 from fileflux.clock import Clock
 from fileflux.errors import RemoteProtocolError
+from fileflux.metrics import Traffic
 from fileflux.protocol import messages as m
 from fileflux.protocol.cutting import cut_binary
-from fileflux.protocol.frames import FrameHeader, HavePage, Piece, WholeFrame, iter_binary
+from fileflux.protocol.frames import HavePage, Piece, WholeFrame, iter_binary
 from fileflux.protocol.limits import Limits
 from fileflux.protocol.link import Buffer
 
@@ -32,8 +33,9 @@ class Relay(Actor[a.RelayMessage]):
 
     mailbox_size = 20_000
 
-    def __init__(self, limits: Limits, clock: Clock, check: HubCheck) -> None:
+    def __init__(self, limits: Limits, clock: Clock, check: HubCheck, traffic: Traffic | None = None) -> None:
         super().__init__()
+        self._traffic = traffic or Traffic()
         self._limits = limits
         self._clock = clock
         self._check = check
@@ -65,7 +67,19 @@ class Relay(Actor[a.RelayMessage]):
             case a.ChunkChecked():
                 self._checked(message)
             case a.Tick():
-                self._find_slow()
+                self._grants.find_slow(self._clock.monotonic())
+                self.after(self._limits.slow_destination_after / 2, a.Tick())
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes of pieces that came from sources and are not yet in a destination's socket."""
+        streams = (attempt.stream for attempt in self._attempts.values())
+        return sum(stream.received - stream.drained for stream in streams if stream is not None)
+
+    def chunks(self, wire_id: int, first: int, count: int) -> list[str] | None:
+        """How each of these chunks is now, for display; None when the attempt is not open or its size is not known."""
+        attempt = self._attempts.get(wire_id)
+        return None if attempt is None or attempt.stream is None else attempt.stream.chunks(first, count)
 
     # The data plane
 
@@ -110,13 +124,11 @@ class Relay(Actor[a.RelayMessage]):
         except RemoteProtocolError as error:
             self._spoiled(attempt, error)
             raise
-        self._check_whole(attempt, item.header, item.frame)
+        index = item.header.index
+        self._check.begin(attempt.wire_id, item.header, self._wanted(attempt, index))
+        self._check.add(attempt.wire_id, index, item.frame)
+        self._check.complete(attempt.wire_id, index)
         self._forward(attempt, stream, item.frame, len(item.frame))
-
-    def _check_whole(self, attempt: Attempt, header: FrameHeader, frame: Buffer) -> None:
-        self._check.begin(attempt.wire_id, header, self._wanted(attempt, header.index))
-        self._check.add(attempt.wire_id, header.index, frame)
-        self._check.complete(attempt.wire_id, header.index)
 
     def _have_page(self, port: SessionPort, page: HavePage, data: Buffer) -> None:
         attempt = self._attempt_of(port, page.transfer_id, "destination")
@@ -133,6 +145,7 @@ class Relay(Actor[a.RelayMessage]):
             self._grants.admit(attempt, self._stream_of(attempt))
 
     def _forward(self, attempt: Attempt, stream: Stream, data: Buffer, length: int) -> None:
+        self._traffic.bytes_relayed += length
         link = attempt.destination.link
         if link is None:
             stream.sent_on(length)
@@ -287,6 +300,7 @@ class Relay(Actor[a.RelayMessage]):
         self._grants.grant(attempt)
 
     def _request_again(self, attempt: Attempt, index: int, times: int, reason: str) -> None:
+        self._traffic.chunks_refused += 1
         if times > self._limits.nack_max:
             where = self._check.verdict(attempt.wire_id, index)
             text = f"chunk {index} was refused {times} times ({reason}); {where}"
@@ -365,16 +379,6 @@ class Relay(Actor[a.RelayMessage]):
             if port.link is not None:
                 port.link.drop(wire_id)
         self._grants.close(attempt)
-
-    def _find_slow(self) -> None:
-        now = self._clock.monotonic()
-        slow = {
-            wire_id
-            for wire_id, attempt in self._attempts.items()
-            if attempt.last_drain and now - attempt.last_drain > self._limits.slow_destination_after
-        }
-        self._grants.budget.set_slow(slow)
-        self.after(self._limits.slow_destination_after / 2, a.Tick())
 
     def _report(self, attempt: Attempt, stream: Stream, *, done: bool) -> None:
         report = a.RouteMoved(

@@ -1,12 +1,12 @@
 """One live run: feeds the run machine, its listing and its transfers, and carries out what they ask for.
 
 After a crash of the actor or of the whole hub a run is rebuilt from its rows: transfers that have not ended get new attempts, and a listing
-that was not complete is made again (rows that exist already are left alone).
+that was not complete is made again (rows that exist already are left alone). What people ask of it stands in its row before the actor hears
+of it, and is read from there.
 """
 
 from __future__ import annotations
 
-import base64
 import itertools
 import os
 from collections.abc import Callable
@@ -20,24 +20,26 @@ from fileflux.actors.kernel.actor import Actor
 from fileflux.actors.kernel.ref import ActorRef, Reply
 from fileflux.actors.run_agents import Agents
 from fileflux.actors.run_directories import FETCH_DIRECTORIES, Directories
-from fileflux.actors.run_files import Files, Held
-from fileflux.actors.run_listing import Listing, Plan
+from fileflux.actors.run_files import HELD_MAX, Files, Held
+from fileflux.actors.run_intake import Intake
+from fileflux.actors.run_parts import discards
 from fileflux.actors.run_record import Totals, live_progress, run_changes, transfer_event, transfer_update
 from fileflux.bus import events
 from fileflux.clock import Clock
-from fileflux.errors import RemoteProtocolError
+from fileflux.errors import ConflictError, RemoteProtocolError
 from fileflux.jobs.models import JobSpec
 from fileflux.jobs.run import RunMachine
 from fileflux.jobs.status import RunStatus, TransferStatus
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import Limits
 from fileflux.storage.runs import RunRow
-from fileflux.storage.transfers import RunSums, TransferUpdate
+from fileflux.storage.transfers import RunSums, TransferRow, TransferUpdate
 
 log = structlog.get_logger("fileflux.run")
 
 FETCH_ROWS = 500
-LIST_TRIES = 3
+LOGGED_FAILURES = 100
+"""Of one run: a share that is gone fails every file of it; the rows tell of the others."""
 QUEUE_LOW = 250
 """Fewer rows than this in the queue: fetch more, list more."""
 
@@ -66,18 +68,16 @@ class Run(Actor[a.RunMessage]):
         self._row = row
         self._deps = deps
         self._spec = JobSpec.from_json(row.spec)
-        self._machine = RunMachine(status=RunStatus(row.status) if not adopted else RunStatus.QUEUED)
+        self._machine = RunMachine()
+        if row.status == RunStatus.PAUSED:
+            self._machine.pause(row.reason)
         self._files = Files(self._spec, row.job_id or 0, row.id, self)
-        self._listing = Listing(self._spec, deps.limits.list_page)
+        self._intake = Intake(row, self._spec, deps.limits, deps.persistence, deps.ids)
         self._agents = Agents(self._spec)
         self._last_row_id = 0
         self._more_rows = True
         self._fetching = False
-        self._adopting = adopted
-        self._list_pending = False
-        self._list_answered = True
-        self._list_asked_at = 0.0
-        self._list_silences = 0
+        self._adopting = self._adopted = adopted
         self._sums: RunSums | None = None
         self._deciding: Callable[[], None] | None = None
         self._early_end: tuple[RunStatus, str] | None = None
@@ -85,14 +85,18 @@ class Run(Actor[a.RunMessage]):
         self._waiters: list[Reply[bool]] = []
         self._finished = False
         self._totals = Totals()
+        self._asked_known = False
+        self._reviving = 0
+        self._cancelled_in_flight: set[int] = set()
+        self._discards_in_doubt = HELD_MAX
+        self._parts_left = False
 
     def on_start(self) -> None:
         structlog.contextvars.bind_contextvars(run_id=self._row.id)
         self._deps.live[self._row.id] = self
-        plan = self._row.plan
-        if plan is not None:
-            self._files.plan = Plan(os.fsdecode(base64.b64decode(plan["base"])), plan["path_type"])
-            self._listing.finished = bool(self._row.planned)
+        self._files.plan = self._intake.stored_plan()
+        self._machine.listing_errors = self._intake.listing.errors
+        self._deps.persistence.tell_control(a.FetchAsked(self._row.id, self.ref))
         self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
         self._deps.hub.tell(a.Watch(self._agents.ids, self.ref))
         self.after(max(1.0, self._row.seconds_to_deadline), a.Tick("deadline"))
@@ -134,8 +138,18 @@ class Run(Actor[a.RunMessage]):
                 self._directories_arrived(message)
             case a.Sums():
                 self._sums_arrived(message)
-            case a.CancelRun():
-                self._stop_early(RunStatus.CANCELLED, f"cancelled by {message.requested_by}")
+            case a.LookAgain():
+                self._deps.persistence.tell_control(a.FetchAsked(self._row.id, self.ref, message.reply))
+            case a.Asked():
+                self._asked(message)
+            case a.CancelOne():
+                self._cancel_one(message)
+            case a.ReviveOne():
+                self._revive_one(message)
+            case a.Revived():
+                self._revived(message)
+            case a.RowsTakenOver():
+                self._rows_taken_over(message)
             case a.AwaitRows():
                 self._waiters.append(message.reply)
             case a.Fenced():
@@ -148,15 +162,20 @@ class Run(Actor[a.RunMessage]):
 
     def live(self) -> a.LiveProgress:
         """Counters for display; neither yields nor changes anything, so any greenlet may call it."""
-        known = self._listing.finished and self._sums is not None
+        known = self._intake.finished and self._sums is not None
         return live_progress(self._machine, self._totals, self._files.held, all_listed=known)
+
+    def wire_id(self, transfer_id: int) -> int:
+        """Of the transfer's present attempt, 0 if it has none; for any greenlet, like ``live``."""
+        held = self._files.held.get(transfer_id)
+        return held.machine.wire_id if held is not None and held.begun else 0
 
     # Agents
 
     def _agent_up(self, message: a.AgentUp) -> None:
         same = self._agents.up(message)
         self._files.agents_back()
-        self._list_asked_at = self.now()
+        self._intake.heard(self.now())
         for role in self._agents.roles(message.agent_id):
             if same:
                 self._files.each(lambda machine, role=role: machine.link_changed(role))  # type: ignore[misc]  # bound now
@@ -168,24 +187,32 @@ class Run(Actor[a.RunMessage]):
         if message.lost:
             for role in self._agents.roles(message.agent_id):
                 self._session_lost(role)
+        if self._machine.paused:
+            return
         for held in self._files.held.values():
             held.machine.waiting(reason)
 
     def _session_lost(self, role: m.Role) -> None:
         self._files.each(lambda machine: machine.session_lost(role))
-        if role == self._listing.role and not self._listing.finished:
-            self._listing.restart()
-            self._list_answered = True
+        if role == self._intake.role:
+            self._intake.restart()
         if role == "destination":
             self._directories.lost()
+        if self._machine.paused:
+            self._files.explain(self._machine.reason)
 
     # One step after every message
 
     def _advance(self) -> None:
         if self._finished or self._sums is None or self._deciding is not None or not self._agents.both_known:
             return
+        if not self._asked_known:
+            return
         if self._early_end is not None:
             self._advance_stopping()
+            return
+        if self._machine.paused:
+            self._answer_waiters()
             return
         missing = self._agents.missing(only_destination=self._all_files_ended())
         if self._machine.agents(missing):
@@ -193,7 +220,8 @@ class Run(Actor[a.RunMessage]):
         if missing is not None:
             self._answer_waiters()
             return
-        self._list_on()
+        if len(self._files.queue) <= QUEUE_LOW:
+            self._intake.ask(self._agents.port(self._intake.role), self.ref, self.now())
         self._fetch_on()
         if self._files.plan is not None:
             self._files.dispatch()
@@ -205,22 +233,8 @@ class Run(Actor[a.RunMessage]):
             self._deps.persistence.tell(a.FetchDirectories(self._row.id, FETCH_DIRECTORIES, self.ref))
 
     def _all_files_ended(self) -> bool:
-        return self._listing.finished and not self._list_pending and not self._more_rows and self._files.idle
-
-    def _list_on(self) -> None:
-        if (
-            self._listing.finished
-            or not self._list_answered
-            or self._list_pending
-            or len(self._files.queue) > QUEUE_LOW
-        ):
-            return
-        port = self._agents.port(self._listing.role)
-        if port is not None:
-            self._list_answered = False
-            self._list_asked_at = self.now()
-            request = self._listing.request(next(self._deps.ids))
-            port.post(a.Post(request, reply_to=self.ref))
+        fetched = not self._intake.storing and not self._more_rows and self._reviving == 0
+        return self._intake.finished and fetched and self._files.idle
 
     def _fetch_on(self) -> None:
         if (
@@ -250,7 +264,7 @@ class Run(Actor[a.RunMessage]):
     def _page_arrived(self, result: m.ListResult, receipt: a.Receipt) -> None:
         receipt.done()
         try:
-            rows = self._listing.take(result)
+            rows = self._intake.take(result)
         except FileNotFoundError as error:
             self._stop_early(RunStatus.FAILED, str(error))
             return
@@ -259,26 +273,21 @@ class Run(Actor[a.RunMessage]):
             return
         if rows is None:
             return
-        self._list_answered = True
-        files, folders = rows
-        self._machine.listing_errors = self._listing.errors
-        if self._listing.plan is None:
+        listing = self._intake.listing
+        self._machine.listing_errors = listing.errors
+        if listing.plan is None:
             return
         if self._files.plan is None:
-            self._files.plan = self._listing.plan
-            base = base64.b64encode(os.fsencode(self._listing.plan.base)).decode()
-            self._save({"plan": {"base": base, "path_type": self._listing.plan.path_type}})
-        self._list_pending = True
-        self._deps.persistence.tell(
-            a.StoreListing(self._row.id, self._row.lease_epoch, tuple(files), tuple(folders), self.ref)
-        )
+            self._files.plan = listing.plan
+            self._save({"plan": self._intake.to_store(listing.plan)})
+        self._intake.store(*rows, self.ref)
 
     def _listing_stored(self, message: a.ListingStored) -> None:
-        self._list_pending = False
+        self._intake.storing = False
         self._more_rows = True
         self._machine.files_total += message.new_rows
         self._machine.files_skipped += message.new_skipped
-        if self._listing.finished:
+        if self._intake.finished:
             self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
         self._answer_waiters()
 
@@ -295,17 +304,26 @@ class Run(Actor[a.RunMessage]):
         if self._deciding is not None:
             self._deciding()
             self._leave_with_result()
-        elif self._listing.finished and not machine.listed:
+        elif self._intake.finished and not machine.listed:
             machine.all_listed()
-            self._save({"planned": True, "files_total": sums.total, "bytes_total": sums.bytes_total})
+            planned: dict[str, Any] = {"planned": True, "files_total": sums.total, "bytes_total": sums.bytes_total}
+            if self._files.plan is not None and self._intake.listing.errors:
+                # A retry, and a hub that takes over, must know that rows are missing.
+                planned["plan"] = self._intake.to_store(self._files.plan)
+            self._save(planned)
 
     def _rows_arrived(self, message: a.PendingRows) -> None:
         self._fetching = False
         self._more_rows = len(message.rows) == FETCH_ROWS
         if message.rows:
             self._last_row_id = message.rows[-1].id
+        gone, self._cancelled_in_flight = self._cancelled_in_flight, set()
+        rows = [row for row in message.rows if row.id not in gone and row.id not in self._files.held]
+        for row in rows:
+            if row.cancelled_by is not None:
+                self._cancel_row(row, f"cancelled by {row.cancelled_by}")
         # Only rows that stood before this process came may have been begun by another.
-        self._files.add(message.rows, adopted=self._adopting)
+        self._files.add(tuple(row for row in rows if row.cancelled_by is None), adopted=self._adopting)
         if not self._more_rows:
             self._adopting = False
 
@@ -323,6 +341,9 @@ class Run(Actor[a.RunMessage]):
     def _directories_arrived(self, message: a.PendingDirectories) -> None:
         if not self._directories.due:
             return
+        if self._machine.paused:
+            self._directories.lost()
+            return
         one_file = self._files.plan is not None and self._files.plan.path_type == "file"
         if self._directories.all_done(message.rows, one_file=one_file):
             self._decide(self._finish)
@@ -338,6 +359,75 @@ class Run(Actor[a.RunMessage]):
         if done is not None:
             self._deps.persistence.tell(a.DirectoriesDone(self._row.id, done))
 
+    # What people ask
+
+    def _asked(self, message: a.Asked) -> None:
+        self._asked_known = True
+        match message.wanted:
+            case "cancel":
+                self._stop_early(RunStatus.CANCELLED, f"cancelled by {message.asked_by}")
+            case "pause":
+                self._pause(f"paused by {message.asked_by}")
+            case _:
+                self._go_on()
+        if message.reply is not None:
+            message.reply.send(value=True)
+
+    def _pause(self, reason: str) -> None:
+        """Take everything back: the agents close what they have open for this run, parts stay. Commits are let to their end."""
+        if self._deciding is not None or self._early_end is not None or not self._machine.pause(reason):
+            return
+        self._files.pause(reason)
+        self._intake.cancel(self._agents.port(self._intake.role))
+        self._intake.restart()
+        self._save_status()
+
+    def _go_on(self) -> None:
+        if self._machine.resume():
+            self._files.explain("waits for its turn")
+            self._save_status()
+
+    def _cancel_one(self, message: a.CancelOne) -> None:
+        row, reason = message.row, f"cancelled by {message.asked_by}"
+        if self._files.cancel(row.id, reason) or self._early_end is not None:
+            return
+        if self._fetching:
+            # The answer that is on its way may have it.
+            self._cancelled_in_flight.add(row.id)
+        self._cancel_row(row, reason)
+
+    def _revive_one(self, message: a.ReviveOne) -> None:
+        if self._finished or self._deciding is not None or self._early_end is not None or self._machine.files_over:
+            error = ConflictError(f"run {self._row.id} is ending: retry the run when it has ended", code="run_ended")
+            message.reply.fail(error)
+            return
+        self._reviving += 1
+        row = self._row
+        self._deps.persistence.tell(
+            a.Revive(row.id, row.lease_epoch, message.transfer_id, message.asked_by, self.ref, message.reply)
+        )
+
+    def _revived(self, message: a.Revived) -> None:
+        self._reviving -= 1
+        if message.rows is None:
+            message.reply.fail(
+                ConflictError("this transfer has not failed and was not cancelled", code="transfer_live")
+            )
+            return
+        before, after = message.rows
+        self._machine.file_revived(TransferStatus(before.status))
+        self._totals.take_back(before)
+        if after.id <= self._last_row_id:
+            self._files.add((after,), adopted=False)
+        else:
+            self._more_rows = True
+        message.reply.send(value=True)
+
+    def _rows_taken_over(self, message: a.RowsTakenOver) -> None:
+        """A retry has the rows of the run before it in the place of a listing."""
+        self._intake.took_over(message)
+        self._listing_stored(a.ListingStored(message.new_rows, 0))
+
     # Endings
 
     def _stop_early(self, status: RunStatus, reason: str) -> None:
@@ -346,20 +436,16 @@ class Run(Actor[a.RunMessage]):
             self._more_rows = True
             self._last_row_id = 0
             self._files.queue.clear()
-            port = self._agents.port(self._listing.role)
-            if port is not None and self._listing.request_id and not self._listing.finished:
-                port.post(a.Post(m.ListCancel(self._listing.request_id)))
+            self._intake.cancel(self._agents.port(self._intake.role))
 
     def _advance_stopping(self) -> None:
         """Every transfer that has not been committed ends as cancelled, in memory first, then row by row."""
-        if self._early_end is None or self._fetching or self._list_pending:
+        if self._early_end is None or self._fetching or self._intake.storing or self._reviving:
             return
         status, reason = self._early_end
         self._files.each(lambda machine: machine.cancel(reason))
         while self._files.queue:
-            row, _ = self._files.queue.popleft()
-            if row.id not in self._files.held:
-                self._cancel_row(row.id, reason)
+            self._cancel_row(self._files.queue.popleft()[0], reason)
         if self._more_rows:
             self._fetching = True
             self._deps.persistence.tell(a.FetchPending(self._row.id, self._last_row_id, FETCH_ROWS, self.ref))
@@ -368,10 +454,22 @@ class Run(Actor[a.RunMessage]):
                 lambda: self._machine.cancel(reason) if status is RunStatus.CANCELLED else self._machine.fail(reason)
             )
 
-    def _cancel_row(self, row_id: int, reason: str) -> None:
+    def _cancel_row(self, row: TransferRow, reason: str) -> None:
+        """End a transfer that this process has not begun. An earlier one may have left a part, and did not always note that it began."""
         self._machine.file_ended(TransferStatus.CANCELLED)
-        update = TransferUpdate(row_id, status=TransferStatus.CANCELLED.value, reason=reason, ended=True)
-        self._deps.persistence.tell(a.SaveTransfer(self._row.id, self._row.lease_epoch, update, self.ref))
+        attempt = row.attempt
+        if attempt == 0 and self._adopted and self._discards_in_doubt > 0:
+            self._discards_in_doubt -= 1
+            attempt = 1
+        update = TransferUpdate(
+            row.id, status=TransferStatus.CANCELLED.value, reason=reason, attempt=attempt, ended=True
+        )
+        event = events.TransferChanged(row.id, self._row.id, TransferStatus.CANCELLED.value)
+        save = a.SaveTransfer(self._row.id, self._row.lease_epoch, update, self.ref, event=event)
+        self._deps.persistence.tell(save)
+        if attempt > 0:
+            final_path = os.fsdecode(row.final_path) if row.final_path is not None else None
+            self._discard_part(os.fsdecode(row.path), final_path, row.part)
 
     def _decide(self, how: Callable[[], None]) -> None:
         """The end: count the rows once more, since they are the truth, then set the final status."""
@@ -380,8 +478,9 @@ class Run(Actor[a.RunMessage]):
 
     def _finish(self) -> None:
         self._machine.finish(self._directories.errors)
-        if self._listing.error_texts and not self._machine.files_failed:
-            self._machine.reason = f"{self._machine.reason}: {self._listing.error_texts[0]}"
+        texts = self._intake.listing.error_texts
+        if texts and not self._machine.files_failed:
+            self._machine.reason = f"{self._machine.reason}: {texts[0]}"
 
     def _leave_with_result(self) -> None:
         machine = self._machine
@@ -422,20 +521,12 @@ class Run(Actor[a.RunMessage]):
         """Agents that are there and do not answer: ask again, or give up."""
         if self._agents.missing(only_destination=False) is not None or self._early_end is not None:
             return
-        self._files.give_up_silent(self._deps.limits.request_timeout)
-        if self._list_answered or self._listing.finished:
+        if self._machine.paused:
             return
-        timeout = self._deps.limits.list_timeout
-        if self.now() - self._list_asked_at > timeout:
-            self._list_silences += 1
-            if self._list_silences >= LIST_TRIES:
-                self._stop_early(
-                    RunStatus.FAILED,
-                    f"the {self._listing.role} agent does not answer: no listing within {timeout:.0f} s",
-                )
-                return
-            self._listing.restart()
-            self._list_answered = True
+        self._files.give_up_silent(self._deps.limits.request_timeout)
+        failure = self._intake.give_up_silent(self.now())
+        if failure is not None:
+            self._stop_early(RunStatus.FAILED, failure)
 
     def _answer_waiters(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -478,6 +569,8 @@ class Run(Actor[a.RunMessage]):
             held.bytes_done = machine.size
         self._totals.add(held)
         if machine.status is TransferStatus.FAILED:
+            if self._machine.files_failed <= LOGGED_FAILURES:
+                log.warning("transfer failed", transfer_id=held.row.id, code=machine.code, reason=machine.reason)
             self._deps.persistence.tell(
                 a.SaveAudit(
                     "hub",
@@ -488,11 +581,17 @@ class Run(Actor[a.RunMessage]):
                 )
             )
         if part_left:
-            # The agent's own path rules apply to this path, so it is taken apart by text, not by this system's rules.
-            directory = _parent(
-                machine.final_path or f"{self._spec.destination_path}/{held.machine.plan.destination_name}"
-            )
-            self.post("destination", a.PostItem(m.DiscardPart, m.DiscardPartItem(directory, held.row.part)))
+            self._discard_part(machine.plan.destination_name, machine.final_path, held.row.part)
+
+    def _discard_part(self, name: str, final_path: str | None, part: str) -> None:
+        if self._files.plan is None:
+            return
+        for item in discards(self._spec.destination_path, self._files.plan.landing, name, final_path, part):
+            self.post("destination", a.PostItem(m.DiscardPart, item))
+        if not self._agents.here("destination") and not self._parts_left:
+            # What is posted to a session without a link dies with it.
+            self._parts_left = True
+            self._save({"parts_left": True})
 
     def now(self) -> float:
         return self._deps.clock.monotonic()
@@ -503,11 +602,10 @@ class Run(Actor[a.RunMessage]):
         changes = run_changes(self._machine, self._totals)
         self._save(changes, event or events.RunChanged(self._row.id, self._machine.status.value))
 
+    def _save_status(self) -> None:
+        """Without the counters, which may not be known yet."""
+        status = self._machine.status.value
+        self._save({"status": status, "reason": self._machine.reason}, events.RunChanged(self._row.id, status))
+
     def _save(self, changes: dict[str, Any], event: events.Event | None = None) -> None:
         self._deps.persistence.tell(a.SaveRun(self._row.id, self._row.lease_epoch, changes, self.ref, event))
-
-
-def _parent(path: str) -> str:
-    """Everything before the last separator of either kind of system."""
-    cut = max(path.rfind("/"), path.rfind("\\"))
-    return path[:cut] if cut > 0 else path[: cut + 1]

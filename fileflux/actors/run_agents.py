@@ -50,6 +50,10 @@ class Agents:
             return self._absent.get(self._destination_id)
         return next(iter(self._absent.values()), None)
 
+    def here(self, role: m.Role) -> bool:
+        """The agent has a link now."""
+        return (self._source_id if role == "source" else self._destination_id) not in self._absent
+
     def roles(self, agent_id: int) -> tuple[m.Role, ...]:
         """What the agent plays in this run; if it is both, the destination first: what happened to it begins a new attempt, and
         nothing is asked of the old one's source any more.

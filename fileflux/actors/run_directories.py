@@ -26,14 +26,15 @@ class Directories:
     request_id: int = 0
     errors: int = 0
     _asked: tuple[bytes, ...] | None = None
+    _answered: bool = False
 
     def lost(self) -> None:
         """The destination forgot the request: ask again."""
         self.request_id = 0
 
     def all_done(self, rows: tuple[DirectoryRow, ...], *, one_file: bool) -> bool:
-        """Nothing is left. The first request goes out even without rows: it makes the destination's folder itself."""
-        return one_file or (not rows and self._asked is not None)
+        """Nothing is left. One request is answered even without rows: it makes the destination's folder itself."""
+        return one_file or (not rows and self._answered)
 
     def request(self, rows: tuple[DirectoryRow, ...]) -> m.DirApply:
         """The message for these rows."""
@@ -49,6 +50,7 @@ class Directories:
         """Paths that are done; None for an answer to nothing that was asked."""
         if result.request_id != self.request_id or self._asked is None:
             return None
+        self._answered = True
         for error in result.errors:
             self.errors += 1
             log.warning("directory not set", path=error.path, code=error.code, error=error.message)

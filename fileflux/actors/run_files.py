@@ -54,6 +54,8 @@ class Held:
     heard_at: float = 0.0
     """When it was begun, or an agent last spoke of it."""
     receipt: a.Receipt | None = None
+    cancel_reason: str = ""
+    """A person wants it to end, and it had been committed: it ends if that was in vain."""
 
     @property
     def weight(self) -> int:
@@ -98,7 +100,11 @@ class Files:
         """Begin what may begin now; call only while both agents are there."""
         while self._ready and self._has_room():
             held = self.held.get(self._ready.popleft())
-            if held is not None and held.machine.state is State.IDLE:
+            if held is None or held.machine.state is not State.IDLE:
+                continue
+            if held.cancel_reason:
+                self.carry_out(held, held.machine.cancel(held.cancel_reason))
+            else:
                 self._begin(held)
         while self.queue and self._has_room() and len(self.held) < HELD_MAX:
             row, adopted = self.queue.popleft()
@@ -110,6 +116,28 @@ class Files:
         """A retry's time has come."""
         if row_id in self.held:
             self._ready.append(row_id)
+
+    def pause(self, reason: str) -> None:
+        """Take back what moves; ``dispatch`` begins it again, so do not call that before the run goes on."""
+        self.each(lambda machine: machine.pause(reason))
+        self.explain(reason)
+
+    def explain(self, reason: str) -> None:
+        """Say why those that have no attempt wait, except for a retry's time."""
+        for row_id in self._ready:
+            held = self.held.get(row_id)
+            if held is not None and held.machine.state is State.IDLE:
+                held.machine.waiting(reason)
+
+    def cancel(self, row_id: int, reason: str) -> bool:
+        """End one that is in memory and has been begun; False for any other, which is then not in the queue any more."""
+        held = self.held.get(row_id)
+        if held is None:
+            self.queue = deque(entry for entry in self.queue if entry[0].id != row_id)
+            return False
+        held.cancel_reason = reason
+        self.carry_out(held, held.machine.cancel(reason))
+        return True
 
     def said(self, message: a.TransferSaid) -> None:
         """An agent spoke of a transfer. Raises RemoteProtocolError for words out of place."""

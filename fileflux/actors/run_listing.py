@@ -62,6 +62,9 @@ class Listing:
         self.request_id = 0
         if not self.existing_known:
             self._existing.clear()
+        else:
+            self.errors = 0
+            self.error_texts.clear()
 
     def request(self, request_id: int) -> m.ListRequest:
         """The request for the next page; ``request_id`` is used only for the first."""

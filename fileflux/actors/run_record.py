@@ -14,7 +14,7 @@ from fileflux.bus import events
 from fileflux.jobs.run import RunMachine
 from fileflux.jobs.status import TransferStatus
 from fileflux.jobs.transfer_state import State
-from fileflux.storage.transfers import RunSums, TransferUpdate
+from fileflux.storage.transfers import RunSums, TransferRow, TransferUpdate
 
 SHOWN_MAX = 1000
 """Live transfers whose counters are shown at once."""
@@ -38,6 +38,12 @@ class Totals:
         self.done += held.bytes_done
         self.wire += held.bytes_wire
         self.reused += held.bytes_reused
+
+    def take_back(self, row: TransferRow) -> None:
+        """A transfer that had ended is taken up again."""
+        self.done -= row.bytes_done
+        self.wire -= row.bytes_wire
+        self.reused -= row.bytes_reused
 
 
 def run_changes(machine: RunMachine, totals: Totals) -> dict[str, Any]:
@@ -66,6 +72,8 @@ def transfer_update(held: Held, *, terminal: bool) -> TransferUpdate:
         attempt=machine.attempt,
         retry_count=machine.retries,
         size=machine.size,
+        mtime_ns=machine.mtime_ns,
+        mode=machine.mode,
         final_path=os.fsencode(machine.final_path) if machine.final_path is not None else None,
         bytes_done=machine.size if completed else held.bytes_done,
         bytes_wire=held.bytes_wire,

@@ -98,6 +98,14 @@ class Stream:
             done -= self.chunk_size - self.chunk_bytes(self.total - 1)
         return min(done, self.size)
 
+    def chunks(self, first: int, count: int) -> list[str]:
+        """``acked``, ``in_flight`` or ``missing`` for each of these chunks, as far as the file goes."""
+        acked, sent = self.acked.contains, (self.frames, self.partial)
+        return [
+            "acked" if acked(index) else "in_flight" if any(index in place for place in sent) else "missing"
+            for index in range(first, min(first + count, self.total))
+        ]
+
     def take_frame(self, header: FrameHeader) -> None:
         """A whole frame came in. Raises RemoteProtocolError when it does not belong here or is beyond the window."""
         self._check_header(header)

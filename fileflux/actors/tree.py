@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fileflux.actors import messages as a
 from fileflux.actors.connection_hub import ConnectionHub
+from fileflux.actors.housekeeping import Housekeeping
 from fileflux.actors.hub_check import HubCheck
 from fileflux.actors.kernel.pump import Pump
 from fileflux.actors.kernel.ref import ActorRef
@@ -20,8 +22,10 @@ from fileflux.actors.persistence import Persistence
 from fileflux.actors.relay import Relay
 from fileflux.actors.run import Run, RunDeps
 from fileflux.actors.runs import Runs
+from fileflux.actors.sweeper import Sweeper
 from fileflux.bus.bus import Bus
 from fileflux.clock import Clock
+from fileflux.metrics import Metrics
 from fileflux.protocol.limits import Limits
 from fileflux.storage.pool import Database
 from fileflux.workers.pool import WorkerPool
@@ -41,6 +45,8 @@ class Tree:
     relay_ref: ActorRef[a.RelayMessage]
     hub: ActorRef[a.ConnectionHubMessage]
     runs: ActorRef[a.RunsMessage]
+    restarts: Callable[[], int]
+    """Of actors and services, over all supervisors."""
     _current: dict[str, Relay | ConnectionHub]
 
     @property
@@ -60,20 +66,22 @@ class Tree:
         self.root.stop(timeout)
 
 
-def start_tree(database: Database, limits: Limits, clock: Clock, workers: WorkerPool, arena: Arena) -> Tree:
+def start_tree(
+    database: Database, limits: Limits, clock: Clock, workers: WorkerPool, arena: Arena, metrics: Metrics | None = None
+) -> Tree:
     """Start the actors and services of one server process. Raises UnavailableError when a worker does not start."""
-    bus, pump = Bus(), Pump()
+    bus, pump, metrics = Bus(), Pump(), metrics or Metrics()
     ids = itertools.count(1)
     current: dict[str, Relay | ConnectionHub] = {}
     live_runs: dict[int, Run] = {}
     root = Supervisor("root", "rest_for_one", max_restarts=10, within_s=60)
 
-    persistence = root.start_child(ChildSpec("persistence", lambda: Persistence(database, bus, limits)))
+    persistence = root.start_child(ChildSpec("persistence", lambda: Persistence(database, bus, limits, metrics)))
     root.start_service("workers", workers)
     root.start_service("pump", pump)
 
     def make_relay() -> Relay:
-        current["relay"] = relay = Relay(limits, clock, HubCheck(workers, arena))
+        current["relay"] = relay = Relay(limits, clock, HubCheck(workers, arena), metrics.traffic)
         return relay
 
     relay_ref = root.start_child(ChildSpec("relay", make_relay))
@@ -81,7 +89,7 @@ def start_tree(database: Database, limits: Limits, clock: Clock, workers: Worker
     root.start_service("sessions", sessions)
 
     def make_hub() -> ConnectionHub:
-        current["hub"] = hub = ConnectionHub(sessions, relay_ref, persistence, bus, limits, clock)
+        current["hub"] = hub = ConnectionHub(sessions, relay_ref, persistence, bus, limits, clock, metrics)
         return hub
 
     hub = root.start_child(ChildSpec("connections", make_hub))
@@ -91,4 +99,11 @@ def start_tree(database: Database, limits: Limits, clock: Clock, workers: Worker
     deps = RunDeps(hub, relay_ref, persistence, None, live_runs, ids, limits, clock)
     owner_id = uuid.uuid4()
     runs = root.start_child(ChildSpec("runs", lambda: Runs(run_supervisor, owner_id, deps)))
-    return Tree(root, pump, bus, workers, live_runs, persistence, relay_ref, hub, runs, current)
+    root.start_child(ChildSpec("sweeper", lambda: Sweeper(hub, persistence, limits)))
+
+    root.start_child(ChildSpec("housekeeping", lambda: Housekeeping(database, hub, bus)))
+
+    def restarts() -> int:
+        return sum(one.restarts for one in (root, sessions, run_supervisor))
+
+    return Tree(root, pump, bus, workers, live_runs, persistence, relay_ref, hub, runs, restarts, current)

@@ -4,16 +4,16 @@ The database itself refuses to change or remove entries. Texts are made storable
 not keep an entry out.
 """
 
-# ruff: noqa: S608  # SQL is put together from names in this package only; every value is a parameter
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+from fileflux.storage.pages import Filter, Listing
 from fileflux.storage.pool import Transaction
-from fileflux.storage.rows import columns, page_size
+from fileflux.storage.rows import columns
 from fileflux.storage.values import safe_json, safe_text
 
 
@@ -40,6 +40,32 @@ class AuditRow:
 
 
 _COLUMNS = columns(AuditRow)
+OUTCOMES: Final = ("ok", "refused", "failed")
+
+# Entries are numbered when they are written and carry the time at which their transaction began, less than an hour before. So whatever is
+# an hour outside a bound of time has its number outside too. Without that the list would be read to its end for a time long past.
+_SINCE: Final = (
+    "at >= %(value)s AND id > coalesce((SELECT id FROM audit"
+    " WHERE at < %(value)s - interval '1 hour' ORDER BY at DESC, id DESC LIMIT 1), 0)"
+)
+_UNTIL: Final = (
+    "at < %(value)s AND id < coalesce((SELECT id FROM audit"
+    " WHERE at >= %(value)s + interval '1 hour' ORDER BY at, id LIMIT 1), 9223372036854775807)"
+)
+LIST = Listing(
+    lambda values: AuditRow(*values),
+    _COLUMNS,
+    "audit",
+    filters={
+        "actor": Filter(("actor = %(value)s",)),
+        "action": Filter(("action = %(value)s",)),
+        "object": Filter(("object = %(value)s",)),
+        "outcome": Filter(("outcome = %(value)s",)),
+        "since": Filter((_SINCE,)),
+        "until": Filter((_UNTIL,)),
+    },
+    default="-id",
+)
 
 
 def append(
@@ -62,12 +88,3 @@ def append_many(tx: Transaction, entries: Sequence[NewEntry]) -> None:
             for e in entries
         ],
     )
-
-
-def list_page(tx: Transaction, limit: int, cursor: int | None = None) -> list[AuditRow]:
-    """Newest first, those before ``cursor``."""
-    rows = tx.all(
-        f"SELECT {_COLUMNS} FROM audit WHERE (%(cursor)s::bigint IS NULL OR id < %(cursor)s) ORDER BY id DESC LIMIT %(limit)s",
-        {"cursor": cursor, "limit": page_size(limit)},
-    )
-    return [AuditRow(*row) for row in rows]

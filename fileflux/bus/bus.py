@@ -53,6 +53,12 @@ class Subscription:
                 raise UnavailableError("the subscription is closed")
             return None
 
+    def take_all(self) -> list[Event]:
+        """Every event that waits, in the order of publishing, without waiting: for who looks from time to time."""
+        with self._changed:
+            events, self._events = list(self._events), deque()
+            return events
+
     def close(self) -> None:
         """Get no more events; who waits in ``get`` wakes up. Repeating it does nothing."""
         self._bus.remove(self)
@@ -81,6 +87,13 @@ class Bus:
         # Replaced as a whole at every change, so that publishing needs no lock.
         self._by_type: dict[type[Event], tuple[Subscription, ...]] = {}
         self._change = threading.Lock()
+        self._dropped_before = 0
+
+    @property
+    def dropped(self) -> int:
+        """Events lost by all subscriptions there are and were."""
+        live = {id(one): one for subscribers in self._by_type.values() for one in subscribers}
+        return self._dropped_before + sum(one.dropped for one in live.values())
 
     def publish(self, event: Event) -> None:
         """Hand ``event`` to every subscriber of its class. Never waits; a full queue loses an event and counts it."""
@@ -103,6 +116,8 @@ class Bus:
         """For subscriptions: it was closed."""
         with self._change:
             by_type = dict(self._by_type)
+            if any(subscription in by_type.get(kind, ()) for kind in subscription.types):
+                self._dropped_before += subscription.dropped
             for kind in subscription.types:
                 left = tuple(one for one in by_type.get(kind, ()) if one is not subscription)
                 if left:

@@ -24,7 +24,16 @@ class AgentOffline:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentChanged:
+    """What is stored of an agent is new: its name, its tags, what it says of itself, its revocation."""
+
+    agent_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunStarted:
+    """This hub drives the run from now on: a new one, or one that an earlier process of the hub left behind."""
+
     run_id: int
 
 
@@ -69,6 +78,24 @@ class TransferFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class JobChanged:
+    """A job was made, edited or deleted; ``version`` is the newest."""
+
+    job_id: int
+    version: int
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRaised:
+    """An alert is open, for the first time or once more, or was dismissed; ``kind`` and ``message`` as in its row."""
+
+    alert_id: int
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class FrameRefused:
     """An agent sent something that is against the protocol."""
 
@@ -80,11 +107,14 @@ class FrameRefused:
 Event = (
     AgentOnline
     | AgentOffline
+    | AgentChanged
     | RunStarted
     | RunChanged
     | RunEnded
     | TransferChanged
     | TransferCompleted
     | TransferFailed
+    | JobChanged
+    | AlertRaised
     | FrameRefused
 )

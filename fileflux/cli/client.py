@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import ipaddress
-import json
-from collections.abc import Callable, Iterator
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 
 from fileflux import errors as e
+from fileflux.cli import answers
 from fileflux.cli.trust import tls_advice
-from fileflux.protocol.limits import MIB
 
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 30.0
 """The slowest answer is that of a run of one file, which waits for its first row."""
-MAX_ANSWER: Final = 16 * MIB
 PAGE: Final = 200
-_ERRORS: Final[dict[int, type[e.FluxError]]] = {
-    400: e.ConfigError,
-    401: e.AuthError,
-    403: e.ForbiddenError,
-    404: e.NotFoundError,
-    409: e.ConflictError,
-    413: e.ConfigError,
-    422: e.ConfigError,
-    429: e.OverloadedError,
-    503: e.UnavailableError,
-}
+IN_PROGRESS_TRIES: Final = 10
+"""How often a request whose connection broke is asked for again while the hub still works on it."""
+IN_PROGRESS_PAUSE_S: Final = 1.0
+_WITHOUT_KEY: Final = "/api/auth/"
+"""Logging in is no change that must happen once, and its answer is not kept."""
 Refresh = Callable[["HubClient"], bool]
+T = TypeVar("T")
 
 
 class HubClient:
@@ -39,13 +36,16 @@ class HubClient:
 
     ``refresh`` is called once when the token has expired; it sets a new ``token`` and returns True, or returns False. ``ca_file``, checked by
     ``check_ca_file``, holds the only CAs that are trusted.
+
+    A connection that breaks is tried once more where that does no harm: a GET, and a POST, which carries an Idempotency-Key.
     """
 
     def __init__(self, url: str, token: str = "", refresh: Refresh | None = None, ca_file: str | None = None) -> None:
         self.url = url
         self.token = token
+        self.ca_file = ca_file
         self._refresh = refresh
-        self._ca_file = ca_file
+        self._patience = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
         self._session = requests.Session()
         # An auth object of our own keeps requests from sending what a .netrc says in place of the token.
         self._session.auth = self._authorise
@@ -62,6 +62,10 @@ class HubClient:
     def close(self) -> None:
         self._session.close()
 
+    def hurry(self, seconds: float) -> None:
+        """Wait no longer than this for a connection, nor for an answer."""
+        self._patience = (min(seconds, CONNECT_TIMEOUT_S), min(seconds, READ_TIMEOUT_S))
+
     def login(self, email: str, password: str) -> dict[str, Any]:
         """Log in and use the token from now on; returns the answer of the hub."""
         self.token = ""
@@ -69,62 +73,136 @@ class HubClient:
         self.token = answer["token"]
         return answer
 
-    def get(self, path: str, **query: Any) -> Any:
-        """Values of None are left out of the query."""
-        return self._call("GET", path, query={name: value for name, value in query.items() if value is not None})
+    def get(self, path: str, /, **query: Any) -> Any:
+        """Values of None are left out of the query; a list is given several times."""
+        return self._call("GET", path, query=_given(query))[0]
 
-    def post(self, path: str, body: Any = None) -> Any:
-        return self._call("POST", path, body=body)
+    def get_version(self, path: str) -> tuple[Any, str]:
+        """A record with its ETag, for ``patch`` and ``delete``."""
+        data, headers = self._call("GET", path)
+        return data, headers.get("ETag", "")
 
-    def delete(self, path: str) -> None:
-        self._call("DELETE", path)
+    def post(self, path: str, body: Any = None, version: str = "", **query: Any) -> Any:
+        """Done once even when the connection breaks and it is sent again. With ``version``: only if the record is still the one with that ETag."""
+        headers = {} if path.startswith(_WITHOUT_KEY) else {"Idempotency-Key": secrets.token_hex(16)}
+        return self._call("POST", path, query=_given(query), body=body, headers=headers | _if_match(version))[0]
 
-    def pages(self, path: str, limit: int | None = None, **query: Any) -> Iterator[dict[str, Any]]:
+    def patch(self, path: str, body: Any, version: str = "") -> Any:
+        """With ``version``: only if the record is still the one with that ETag; ConflictError else."""
+        return self._call("PATCH", path, body=body, headers=_if_match(version))[0]
+
+    def delete(self, path: str, version: str = "") -> None:
+        self._call("DELETE", path, headers=_if_match(version))
+
+    def pages(self, path: str, limit: int | None = None, /, **query: Any) -> Iterator[dict[str, Any]]:
         """The items of a list, page by page; all of them, or at most ``limit``."""
         cursor: str | None = None
         left = limit
         while left is None or left > 0:
             answer = self.get(path, limit=PAGE if left is None else min(left, PAGE), cursor=cursor, **query)
-            items = answer["items"]
+            items, cursor = answers.items(answer)
             yield from items
-            cursor = answer["next_cursor"]
             left = None if left is None else left - len(items)
             if cursor is None:
                 return
+
+    @contextmanager
+    def stream(self, path: str, silence: float, headers: Mapping[str, str], **query: Any) -> Iterator[Iterator[bytes]]:
+        """The body of an answer that does not end, piece by piece; UnavailableError after ``silence`` seconds without one."""
+        response = self._with_token(lambda: self._send("GET", path, _given(query), None, headers, silence))
+        with response:
+            if response.status_code != 200 or not response.headers.get("Content-Type", "").startswith("text/event"):
+                answers.result(self.url, response)
+                raise e.FluxError(f"{self.url} has no live feed; check the address", code="bad_answer")
+            yield self._pieces(response)
+
+    def _pieces(self, response: requests.Response) -> Iterator[bytes]:
+        with self._in_words():
+            yield from response.iter_content(None)
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self.token:
             request.headers["Authorization"] = f"Bearer {self.token}"
         return request
 
-    def _call(self, method: str, path: str, *, query: Any = None, body: Any = None) -> Any:
+    def _call(
+        self, method: str, path: str, *, query: Any = None, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[Any, Mapping[str, str]]:
+        def once() -> tuple[Any, Mapping[str, str]]:
+            with self._send(method, path, query, body, headers, self._patience[1]) as response, self._in_words():
+                return answers.result(self.url, response), response.headers
+
+        repeatable = method == "GET" or "Idempotency-Key" in (headers or {})
         try:
-            return self._try(method, path, query, body)
+            return self._with_token(once)
+        except _BrokenError:
+            if not repeatable:
+                raise
+        return self._again(lambda: self._with_token(once))
+
+    def _again(self, call: Callable[[], tuple[Any, Mapping[str, str]]]) -> tuple[Any, Mapping[str, str]]:
+        """The same request after its connection broke: the hub may still be busy with the first one."""
+        for _ in range(IN_PROGRESS_TRIES):
+            try:
+                return call()
+            except e.ConflictError as error:
+                if error.code != "idempotency_in_progress":
+                    raise
+                time.sleep(IN_PROGRESS_PAUSE_S)
+        return call()
+
+    def _with_token(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
         except e.AuthError as error:
             if error.code != "token_expired" or self._refresh is None or not self._refresh(self):
                 raise
-        return self._try(method, path, query, body)
+        return call()
 
-    def _try(self, method: str, path: str, query: Any, body: Any) -> Any:
-        try:
-            with self._session.request(
+    def _send(
+        self, method: str, path: str, query: Any, body: Any, headers: Mapping[str, str] | None, silence: float
+    ) -> requests.Response:
+        with self._in_words():
+            response = self._session.request(
                 method,
                 self.url + path,
                 params=query,
                 json=body,
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                headers=dict(headers or {}),
+                timeout=(self._patience[0], silence),
                 allow_redirects=False,
                 stream=True,
                 # Given with the call: REQUESTS_CA_BUNDLE comes before what a session holds.
-                verify=self._ca_file,
-            ) as response:
-                return _result(self.url, response)
+                verify=self.ca_file,
+            )
+        if response.status_code == 401:
+            with response:
+                answers.result(self.url, response)
+        return response
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """Errors of the network as one line that says what to do."""
+        try:
+            yield
         except requests.exceptions.SSLError as error:
             raise e.UnavailableError(tls_advice(self.url, error)) from None
+        except requests.exceptions.ConnectTimeout:
+            raise e.UnavailableError(
+                f"no answer from {self.url} within {self._patience[0]:.0f} s; check the address and the firewall"
+            ) from None
         except requests.exceptions.Timeout:
             raise e.UnavailableError(f"the hub at {self.url} does not answer; is it running?") from None
         except requests.exceptions.RequestException as error:
-            raise e.UnavailableError(f"cannot reach the hub at {self.url}: {_reason(error)}") from None
+            reason, cause = _reason(error)
+            broken = isinstance(cause, ConnectionError | HTTPException)
+            if broken and not isinstance(cause, ConnectionRefusedError):
+                raise _BrokenError(f"the connection to the hub at {self.url} broke: {reason}") from None
+            raise e.UnavailableError(f"cannot reach the hub at {self.url}: {reason}") from None
+
+
+class _BrokenError(e.UnavailableError):
+    """The connection ended before the answer was there: whether the request was carried out is not known."""
 
 
 def check_url(url: str, *, insecure: bool) -> str:
@@ -159,44 +237,17 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _result(url: str, response: requests.Response) -> Any:
-    text = bytearray()
-    for piece in response.iter_content(64 * 1024):
-        text += piece
-        if len(text) > MAX_ANSWER:
-            raise e.FluxError(f"the answer of {url} is too large", code="bad_answer")
-    if response.status_code == 204:
-        return None
-    kind = response.headers.get("Content-Type", "").partition(";")[0]
-    try:
-        data = json.loads(text) if kind in ("application/json", "application/problem+json") else None
-    except ValueError:
-        data = None
-    if data is None:
-        where = f" (it redirects to {response.headers['Location']})" if response.is_redirect else ""
-        if response.status_code == 400 and url.startswith("http:"):
-            where = " (is it one with TLS? then write https://)"
-        if response.status_code in (502, 503, 504):
-            raise e.UnavailableError(f"the hub behind {url} does not answer (status {response.status_code})")
-        raise e.FluxError(f"{url} does not answer like a FileFlux hub{where}; check the address", code="bad_answer")
-    if response.ok:
-        return data
-    raise _error(response.status_code, data)
+def _given(query: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}
 
 
-def _error(status: int, data: Any) -> e.FluxError:
-    document = data if isinstance(data, dict) else {}
-    detail = str(document.get("detail", f"the hub answered with status {status}"))
-    fields = document.get("errors")
-    if isinstance(fields, dict):
-        detail = "; ".join(f"{name}: {' '.join(map(str, texts))}" for name, texts in fields.items())
-    code = str(document.get("code", "internal"))
-    return _ERRORS.get(status, e.FluxError)(detail, code=code)
+def _if_match(version: str) -> dict[str, str]:
+    return {"If-Match": version} if version else {}
 
 
-def _reason(error: Exception) -> str:
-    """The innermost cause in a few words; requests wraps it several times."""
+def _reason(error: Exception) -> tuple[str, BaseException]:
+    """The innermost cause in a few words, and itself; requests wraps it several times."""
     cause: BaseException = error
     while (deeper := cause.__cause__ or cause.__context__) is not None:
         cause = deeper
-    return str(getattr(cause, "strerror", None) or cause).partition("\n")[0][:200]
+    return str(getattr(cause, "strerror", None) or cause).partition("\n")[0][:200], cause

@@ -11,7 +11,7 @@ from fileflux.cli.client import HubClient, check_url
 from fileflux.cli.credentials import Login
 from fileflux.cli.options import Settings
 from fileflux.cli.trust import check_ca_file
-from fileflux.errors import AuthError, ConfigError, FluxError, NotFoundError
+from fileflux.errors import AuthError, FluxError, NotFoundError
 
 DEFAULT_URL = "http://127.0.0.1:8040"
 
@@ -28,16 +28,21 @@ def connect(chosen: Settings, path: Path | None = None) -> HubClient:
         return HubClient(url, chosen.token, ca_file=ca_file)
     if login is None or login.url != url:
         raise AuthError(f"not logged in at {url}; run `fileflux login {url} --email E`, or set FILEFLUX_TOKEN")
-    current = login
+    email = login.email
 
     def refresh(client: HubClient) -> bool:
         client.token = ""
-        try:
-            answer = client.post("/api/auth/refresh", {"refresh_token": current.refresh_token})
-        except AuthError:
-            return False
+        with credentials.locked(path):
+            # Another command may have used up the token that this one read when it began.
+            current = credentials.load(path)
+            if current is None or (current.url, current.email) != (url, email):
+                return False
+            try:
+                answer = client.post("/api/auth/refresh", {"refresh_token": current.refresh_token})
+            except AuthError:
+                return False
+            credentials.save(replace(current, token=answer["token"], refresh_token=answer["refresh_token"]), path)
         client.token = answer["token"]
-        credentials.save(replace(current, token=answer["token"], refresh_token=answer["refresh_token"]), path)
         return True
 
     return HubClient(url, login.token, refresh, ca_file)
@@ -51,37 +56,43 @@ def log_in(chosen: Settings, url: str, email: str, password: str, path: Path | N
         answer = client.login(email, password)
     user: dict[str, Any] = answer["user"]
     kept = Login(url, user["email"], answer["token"], answer["refresh_token"], chosen.insecure, ca_file)
-    credentials.save(kept, path)
+    with credentials.locked(path):
+        credentials.save(kept, path)
     return user
 
 
-def find(client: HubClient, noun: str, wanted: str) -> dict[str, Any]:
-    """An agent or job by its name, or by ``#id`` or a number that is no name. Raises NotFoundError."""
-    for item in client.pages(f"/api/{noun}s"):
-        if item["name"] == wanted:
+def find(client: HubClient, noun: str, wanted: str, field: str = "name") -> dict[str, Any]:
+    """An agent, job or user by its ``field``, or by ``#id`` or a number that is no name. Raises NotFoundError."""
+    for item in client.pages(f"/api/{noun}s", **{field: wanted}):
+        if item[field] == wanted:
             return item
     number = wanted.removeprefix("#")
     if number.isascii() and number.isdigit():
         found: dict[str, Any] = client.get(f"/api/{noun}s/{int(number)}")
         return found
-    raise NotFoundError(f"there is no {noun} named {wanted!r}; see `fileflux {noun}s list`")
+    raise NotFoundError(f"there is no {noun} {wanted!r}; see `fileflux {noun}s list`")
 
 
-def split_place(place: str) -> tuple[str, str]:
-    """``AGENT:PATH`` as (agent, path). Raises ConfigError."""
-    agent, colon, path = place.partition(":")
-    if not (agent and colon and path):
-        raise ConfigError(f"{place!r} is not AGENT:PATH, as in web-1:/srv/data")
-    return agent, path
-
-
-def log_out(chosen: Settings, path: Path | None = None) -> bool:
+def log_out(chosen: Settings, path: Path | None = None, *, everywhere: bool = False) -> bool:
     """Remove the stored login. False when the hub could not be told: then its tokens still work until they expire."""
     try:
         with connect(chosen, path) as client:
-            client.post("/api/auth/logout")
+            client.post("/api/auth/logout", everywhere="true" if everywhere else None)
     except FluxError:
         return False
     finally:
         credentials.forget(path)
     return True
+
+
+def change_password(chosen: Settings, current: str, password: str, path: Path | None = None) -> None:
+    """Give the user another password; the stored login goes on with the new session, every other one has ended."""
+    with connect(chosen, path) as client:
+        answer = client.post("/api/auth/password", {"current_password": current, "password": password})
+        url = client.url
+    if chosen.token is not None:
+        return
+    with credentials.locked(path):
+        login = credentials.load(path)
+        if login is not None and login.url == url:
+            credentials.save(replace(login, token=answer["token"], refresh_token=answer["refresh_token"]), path)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from fileflux import file_lock
 from fileflux.errors import ConfigError
 
 _FILE: Final = "credentials.json"
+_PATIENCE_S: Final = 40.0
+"""Another command holds the file for one request, which takes 35 s at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,22 @@ def load(path: Path | None = None) -> Login | None:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
 
 
+@contextmanager
+def locked(path: Path | None = None) -> Iterator[None]:
+    """Hold the file for a change that begins with reading it: a refresh token is good once, and several commands may run at a time.
+
+    Raises ConfigError when its folder cannot be written to, UnavailableError when another command does not let go of it.
+    """
+    path = path or default_path()
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.enter_context(file_lock.held(path.with_name(f"{path.name}.lock"), _PATIENCE_S))
+        except OSError as error:
+            raise _cannot_write(path, error) from None
+        yield
+
+
 def save(login: Login, path: Path | None = None) -> Path:
     """Write it whole or not at all, readable to its owner only. Raises ConfigError."""
     path = path or default_path()
@@ -65,9 +86,13 @@ def save(login: Login, path: Path | None = None) -> Path:
             draft.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}; set FILEFLUX_TOKEN instead") from None
+        raise _cannot_write(path, error) from None
     return path
 
 
 def forget(path: Path | None = None) -> None:
     (path or default_path()).unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot write {path}: {error.strerror}; set FILEFLUX_TOKEN instead")

@@ -40,6 +40,7 @@ def serve(
         list[str] | None,
         typer.Option("--trusted-proxy", metavar="CIDR", help="Believe X-Forwarded-For and -Proto from there."),
     ] = None,
+    log_format: Annotated[str | None, typer.Option("--log-format", help="console or json.")] = None,
     config: ConfigOption = None,
 ) -> None:
     """Run the hub until it is told to stop. Every option can also be set in the environment (FILEFLUX_…) or in the file."""
@@ -57,6 +58,7 @@ def serve(
         "tls_key": None if tls_key is None else str(tls_key),
         "tls_name": tls_name,
         "trusted_proxy": trusted_proxy,
+        "log_format": log_format,
     }
     run_hub(hub_settings(flags, config))
 

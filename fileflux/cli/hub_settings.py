@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fileflux.config import Setting, load
 from fileflux.errors import ConfigError
+from fileflux.log import check_logging
 from fileflux.protocol.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ SETTINGS: Final = (
     Setting("tls_key"),
     Setting("tls_name", "list", default=()),
     Setting("trusted_proxy", "list", default=()),
+    Setting("log_format", default="console"),
+    Setting("log_level", default="info"),
     Setting("limits", "table", default={}),
 )
 
@@ -49,6 +52,7 @@ def hub_settings(
         raise ConfigError(f"port must be 0 to 65535, not {values['port']}")
     if not 1 <= workers <= MAX_WORKERS:
         raise ConfigError(f"workers must be 1 to {MAX_WORKERS}, not {workers}")
+    check_logging(values)
     files, auto = _tls(values)
     return ServeSettings(
         data_dir=_data_dir(values["data_dir"]),
@@ -63,6 +67,8 @@ def hub_settings(
         tls_auto=auto,
         tls_names=tuple(check_name(name) for name in values["tls_name"]),
         trusted_proxies=tuple(network(text) for text in values["trusted_proxy"]),
+        log_format=values["log_format"],
+        log_level=values["log_level"],
     )
 
 

@@ -2,113 +2,276 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from fileflux.cli.job_options import (
-    CompressionOption,
-    ConflictOption,
-    ExcludeOption,
-    IncludeOption,
-    ParallelOption,
-    PlaceArgument,
-    VerifyOption,
-    WaitOption,
-    job_body,
+from fileflux.cli import job_options as o
+from fileflux.cli.command import Call, Plain, noun, verb
+from fileflux.cli.completion import complete_agent, complete_job, complete_place
+from fileflux.cli.options import Format, LimitOption, TimeoutOption, YesOption
+from fileflux.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fileflux.cli.client import HubClient
+
+app = noun("What is moved from where to where.")
+JobArgument = Annotated[str, typer.Argument(help="Name or #id.", autocompletion=complete_job)]
+_COLUMNS: Final = ("id", "name", "source", "destination", "enabled")
+_VERSIONS: Final = ("version", "changed_by", "changed_at", "enabled")
+
+
+@verb(
+    app,
+    "list",
+    "fileflux jobs list",
+    "fileflux jobs list --agent web-1 --disabled",
+    "fileflux jobs list --tag nightly -o yaml",
 )
-from fileflux.cli.options import Format, JsonOption, LimitOption, OutputOption, TimeoutOption, settings
-
-app = typer.Typer(help="What is moved from where to where.")
-JobArgument = Annotated[str, typer.Argument(help="Name or #id.")]
-_COLUMNS: Final = (
-    "id",
-    "name",
-    "source_agent_id",
-    "source_path",
-    "destination_agent_id",
-    "destination_path",
-    "enabled",
-)
-
-
-@app.command("list")
 def list_jobs(
-    context: typer.Context, limit: LimitOption = 1000, output: OutputOption = Format.TABLE, as_json: JsonOption = False
+    call: Call,
+    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG")] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            "--agent", metavar="AGENT", help="Source or destination: name or #id.", autocompletion=complete_agent
+        ),
+    ] = None,
+    enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", show_default=False)] = None,
+    ad_hoc: Annotated[bool, typer.Option("--ad-hoc", help="Those of `fileflux send` instead.")] = False,
+    limit: LimitOption = 1000,
 ) -> None:
     """List jobs."""
-    from fileflux.cli.connect import connect
-    from fileflux.cli.output import chosen, print_records
+    from fileflux.cli.connect import find
 
-    with connect(settings(context)) as client:
-        print_records(list(client.pages("/api/jobs", limit)), _COLUMNS, chosen(output, as_json=as_json))
+    with call.connect() as client:
+        query = {
+            "tag": tag,
+            "agent_id": None if agent is None else find(client, "agent", agent)["id"],
+            "enabled": None if enabled is None else str(enabled).lower(),
+            "ad_hoc": "true" if ad_hoc else None,
+        }
+        people = call.form is Format.TABLE and not call.fields
+        names = _agent_names(client) if people else {}
+        found = list(client.pages("/api/jobs", limit, **query))
+    call.records([_with_places(job, names) for job in found] if people else found, _COLUMNS)
 
 
-@app.command()
-def show(
-    context: typer.Context, job: JobArgument, output: OutputOption = Format.TABLE, as_json: JsonOption = False
-) -> None:
+@verb(app, "show", "fileflux jobs show nightly", "fileflux jobs show nightly --json --fields name,include,exclude")
+def show(call: Call, job: JobArgument) -> None:
     """Show one job."""
-    from fileflux.cli.connect import connect, find
-    from fileflux.cli.output import chosen, print_record
+    from fileflux.cli.connect import find
 
-    with connect(settings(context)) as client:
-        print_record(find(client, "job", job), chosen(output, as_json=as_json))
+    with call.connect() as client:
+        call.record(find(client, "job", job))
 
 
-@app.command()
+@verb(
+    app,
+    "create",
+    "fileflux jobs create nightly web-1:/srv/data backup:/data/web-1",
+    "fileflux jobs create logs web-1:/var/log/app backup:/logs --include '*.gz' --verify full --deadline 6h",
+)
 def create(
-    context: typer.Context,
+    call: Call,
     name: Annotated[str, typer.Argument()],
-    source: PlaceArgument,
-    destination: PlaceArgument,
-    verify: VerifyOption = None,
-    conflict: ConflictOption = None,
-    compression: CompressionOption = None,
-    include: IncludeOption = None,
-    exclude: ExcludeOption = None,
-    parallel: ParallelOption = None,
-    output: OutputOption = Format.TABLE,
-    as_json: JsonOption = False,
+    source: o.SourceArgument,
+    destination: o.DestinationArgument,
+    description: o.DescriptionOption = None,
+    tag: o.TagOption = None,
+    kind: o.TypeOption = None,
+    include: o.IncludeOption = None,
+    exclude: o.ExcludeOption = None,
+    recursive: o.RecursiveOption = None,
+    compression: o.CompressionOption = None,
+    chunk_size: o.ChunkSizeOption = None,
+    verify: o.VerifyOption = None,
+    hub_check: o.HubCheckOption = None,
+    conflict: o.ConflictOption = None,
+    on_change: o.ChangeOption = None,
+    preserve: o.PreserveOption = None,
+    retry_attempts: o.AttemptsOption = None,
+    retry_delay: o.DelayOption = None,
+    retry_factor: o.FactorOption = None,
+    deadline: o.DeadlineOption = None,
+    parallel: o.ParallelOption = None,
+    disabled: Annotated[bool, typer.Option("--disabled", help="It does not run before it is enabled.")] = False,
 ) -> None:
-    """Define a job: `fileflux jobs create nightly web-1:/srv/data backup:/data/web-1`."""
-    from fileflux.cli.connect import connect
-    from fileflux.cli.output import chosen, print_record
-
-    with connect(settings(context)) as client:
-        body = job_body(
+    """Define a job. It moves nothing until it runs."""
+    with call.connect() as client:
+        body = o.job_fields(
             client,
-            name,
             source,
             destination,
-            verify=verify,
-            conflict=conflict,
-            compression=compression,
+            description=description,
+            tags=tag,
+            type=kind,
             include=include,
             exclude=exclude,
+            recursive=recursive,
+            compression=compression,
+            chunk_size=chunk_size,
+            verify=verify,
+            hub_check=hub_check,
+            conflict=conflict,
+            on_change=on_change,
+            preserve=preserve,
+            retry_attempts=retry_attempts,
+            retry_delay=retry_delay,
+            retry_factor=retry_factor,
+            deadline=deadline,
+            parallel=parallel,
+            enabled=False if disabled else None,
+        )
+        call.record(client.post("/api/jobs", {"name": name, **body}))
+
+
+@verb(
+    app,
+    "edit",
+    "fileflux jobs edit nightly --verify full --parallel 4",
+    "fileflux jobs edit nightly --name hourly --destination backup:/data/hourly",
+    "fileflux jobs edit nightly --clear exclude --clear tags",
+)
+def edit(
+    call: Call,
+    job: JobArgument,
+    name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="The new name.")] = None,
+    source: Annotated[str | None, typer.Option("--source", metavar="AGENT:PATH", autocompletion=complete_place)] = None,
+    destination: Annotated[
+        str | None, typer.Option("--destination", metavar="AGENT:PATH", autocompletion=complete_place)
+    ] = None,
+    description: o.DescriptionOption = None,
+    tag: o.TagOption = None,
+    kind: o.TypeOption = None,
+    include: o.IncludeOption = None,
+    exclude: o.ExcludeOption = None,
+    clear: Annotated[
+        list[str] | None,
+        typer.Option("--clear", metavar="FIELD", help="Empty tags, include or exclude; may be given several times."),
+    ] = None,
+    recursive: o.RecursiveOption = None,
+    compression: o.CompressionOption = None,
+    chunk_size: o.ChunkSizeOption = None,
+    verify: o.VerifyOption = None,
+    hub_check: o.HubCheckOption = None,
+    conflict: o.ConflictOption = None,
+    on_change: o.ChangeOption = None,
+    preserve: o.PreserveOption = None,
+    retry_attempts: o.AttemptsOption = None,
+    retry_delay: o.DelayOption = None,
+    retry_factor: o.FactorOption = None,
+    deadline: o.DeadlineOption = None,
+    parallel: o.ParallelOption = None,
+) -> None:
+    """Change a job; what is not named stays. Lists are replaced as a whole, and a run that has begun stays as it is."""
+    for field in clear or ():
+        if field not in ("tags", "include", "exclude"):
+            raise ConfigError(f"--clear empties tags, include or exclude, not {field!r}")
+    emptied: dict[str, list[str]] = {field: [] for field in clear or ()}
+    with call.connect() as client:
+        fields = o.job_fields(
+            client,
+            source,
+            destination,
+            name=name,
+            description=description,
+            tags=tag,
+            type=kind,
+            include=include,
+            exclude=exclude,
+            recursive=recursive,
+            compression=compression,
+            chunk_size=chunk_size,
+            verify=verify,
+            hub_check=hub_check,
+            conflict=conflict,
+            on_change=on_change,
+            preserve=preserve,
+            retry_attempts=retry_attempts,
+            retry_delay=retry_delay,
+            retry_factor=retry_factor,
+            deadline=deadline,
             parallel=parallel,
         )
-        print_record(client.post("/api/jobs", body), chosen(output, as_json=as_json))
+        changes: dict[str, Any] = emptied | fields
+        if not changes:
+            raise ConfigError("nothing to change; see `fileflux jobs edit --help`")
+        path, shown, version = _versioned(client, job)
+        if "retry" in changes:
+            changes["retry"] = {**shown["retry"], **changes["retry"]}
+        call.record(client.patch(path, changes, version))
 
 
-@app.command()
-def run(
-    context: typer.Context,
-    job: JobArgument,
-    wait: WaitOption = False,
-    timeout: TimeoutOption = None,
-    output: OutputOption = Format.TABLE,
-    as_json: JsonOption = False,
-) -> None:
-    """Start a run of a job."""
-    from fileflux.cli.connect import connect, find
-    from fileflux.cli.output import chosen, print_record
-    from fileflux.cli.runs import follow
+@verb(app, "delete", "fileflux jobs delete nightly --yes")
+def delete(call: Plain, job: JobArgument, yes: YesOption = False) -> None:
+    """Remove a job; its runs stay. Refused while one of them goes on."""
+    from fileflux.cli.output import clean
 
-    form = chosen(output, as_json=as_json)
-    with connect(settings(context)) as client:
+    with call.connect() as client:
+        path, shown, version = _versioned(client, job)
+        call.confirm(f"Delete the job {clean(shown['name'])}?", yes=yes)
+        client.delete(path, version)
+
+
+@verb(app, "enable", "fileflux jobs enable nightly")
+def enable(call: Call, job: JobArgument) -> None:
+    """Let a job run again."""
+    with call.connect() as client:
+        path, _, version = _versioned(client, job)
+        call.record(client.post(f"{path}/enable", version=version))
+
+
+@verb(app, "disable", "fileflux jobs disable nightly")
+def disable(call: Call, job: JobArgument) -> None:
+    """Keep a job from running until it is enabled; a run that has begun goes on."""
+    with call.connect() as client:
+        path, _, version = _versioned(client, job)
+        call.record(client.post(f"{path}/disable", version=version))
+
+
+@verb(app, "versions", "fileflux jobs versions nightly", "fileflux jobs versions nightly --json")
+def versions(call: Call, job: JobArgument, limit: LimitOption = 100) -> None:
+    """Who made a job what it is, version by version; --json shows what each one was."""
+    from fileflux.cli.connect import find
+
+    with call.connect() as client:
+        path = f"/api/jobs/{find(client, 'job', job)['id']}/versions"
+        call.records(list(client.pages(path, limit)), _VERSIONS)
+
+
+@verb(app, "run", "fileflux jobs run nightly", "fileflux jobs run nightly --wait --timeout 3600")
+def run(call: Call, job: JobArgument, wait: o.WaitOption = False, timeout: TimeoutOption = None) -> None:
+    """Start a run of a job. With --wait the exit code says how it ended; Ctrl-C leaves it running."""
+    from fileflux.cli.connect import find
+
+    with call.connect() as client:
         started = client.post(f"/api/jobs/{find(client, 'job', job)['id']}/run")
         if wait:
-            follow(context, client, started["id"], form, timeout)
+            from fileflux.cli.runs import follow
+
+            follow(call, client, started["id"], timeout, record=True)
         else:
-            print_record(started, form)
+            call.record(started)
+
+
+def _agent_names(client: HubClient) -> dict[int, str]:
+    return {agent["id"]: agent["name"] for agent in client.pages("/api/agents")}
+
+
+def _with_places(job: dict[str, Any], names: dict[int, str]) -> dict[str, Any]:
+    """With ``AGENT:PATH`` as people write it."""
+    places = {
+        role: f"{names.get(job[f'{role}_agent_id'], '#' + str(job[f'{role}_agent_id']))}:{job[f'{role}_path']}"
+        for role in ("source", "destination")
+    }
+    return {**job, **places}
+
+
+def _versioned(client: HubClient, job: str) -> tuple[str, dict[str, Any], str]:
+    """A job's path, itself and its ETag: a change is refused when somebody else was quicker."""
+    from fileflux.cli.connect import find
+
+    path = f"/api/jobs/{find(client, 'job', job)['id']}"
+    shown, version = client.get_version(path)
+    return path, shown, version

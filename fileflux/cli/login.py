@@ -1,64 +1,74 @@
-"""``fileflux login``, ``logout`` and ``whoami``."""
+"""``fileflux login``, ``logout``, ``whoami`` and ``password``."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from fileflux.cli.options import Format, JsonOption, OutputOption, settings
-from fileflux.errors import ConfigError
+from fileflux.cli.command import Call, Plain, verb
+from fileflux.cli.passwords import PasswordStdinOption, new_password, read_password
 
-MAX_PASSWORD_CHARS = 1024
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands of ``app``."""
+    verb(
+        app,
+        "login",
+        "fileflux login https://hub.example:8040 --email me@example.org",
+        "fileflux login https://hub.example --email ci@example.org --password-stdin < password",
+        "fileflux login https://hub.internal --email me@example.org --ca-file ca.pem",
+    )(login)
+    verb(app, "logout", "fileflux logout", "fileflux logout --everywhere")(logout)
+    verb(app, "whoami", "fileflux whoami", "fileflux whoami --json")(whoami)
+    verb(app, "password", "fileflux password", "fileflux password --password-stdin < old-and-new")(password)
 
 
 def login(
-    context: typer.Context,
+    call: Plain,
     url: Annotated[str, typer.Argument(help="The hub, as in https://hub.example:8040.")],
-    email: Annotated[str, typer.Option("--email", envvar="FILEFLUX_EMAIL", help="Who you are.")],
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
-    ] = False,
+    email: Annotated[str, typer.Option("--email", metavar="EMAIL", envvar="FILEFLUX_EMAIL", help="Who you are.")],
+    password_stdin: PasswordStdinOption = False,
     ca_file: Annotated[
         str | None,
-        typer.Option("--ca-file", help="The CA of a hub that the system does not know; kept with the login."),
+        typer.Option(
+            "--ca-file", metavar="FILE", help="The CA of a hub that the system does not know; kept with the login."
+        ),
     ] = None,
 ) -> None:
     """Log in at a hub; the token is kept in a file that only you can read."""
     from fileflux.cli.connect import log_in
 
-    chosen = settings(context)
-    chosen = replace(chosen, ca_file=ca_file or chosen.ca_file)
-    user = log_in(chosen, url, email, _password(from_stdin=password_stdin))
-    if not chosen.quiet:
-        print(f"logged in as {user['email']} ({user['role']})", file=sys.stderr)
+    chosen = replace(call.settings, ca_file=ca_file or call.settings.ca_file)
+    user = log_in(chosen, url, email, read_password(from_stdin=password_stdin))
+    call.say(f"logged in as {user['email']} ({user['role']})")
 
 
-def logout(context: typer.Context) -> None:
-    """Log out everywhere: all tokens of this user stop working."""
+def logout(
+    call: Plain,
+    everywhere: Annotated[bool, typer.Option("--everywhere", help="End every session of this user.")] = False,
+) -> None:
+    """Log out: the stored login is removed and its session ends."""
     from fileflux.cli.connect import log_out
 
-    if not log_out(settings(context)):
-        print("the stored login is removed; the hub could not be told", file=sys.stderr)
+    if not log_out(call.settings, everywhere=everywhere):
+        call.say("the stored login is removed; the hub could not be told")
 
 
-def whoami(context: typer.Context, output: OutputOption = Format.TABLE, as_json: JsonOption = False) -> None:
+def whoami(call: Call) -> None:
     """Show the user and the hub that commands would use."""
-    from fileflux.cli.connect import connect
-    from fileflux.cli.output import chosen, print_record
-
-    with connect(settings(context)) as client:
-        print_record({"hub": client.url, **client.get("/api/auth/user")}, chosen(output, as_json=as_json))
+    with call.connect() as client:
+        call.record({"hub": client.url, **client.get("/api/auth/user")})
 
 
-def _password(*, from_stdin: bool) -> str:
-    if from_stdin:
-        # One line, whatever else follows; the end of the line is not part of the password.
-        return sys.stdin.readline(MAX_PASSWORD_CHARS + 2).rstrip("\r\n")
-    if not sys.stdin.isatty():
-        raise ConfigError("there is no terminal to ask for the password; use --password-stdin")
-    import getpass
+def password(call: Plain, password_stdin: PasswordStdinOption = False) -> None:
+    """Change your password: the old one and the new one are asked for. Every other session of yours ends.
 
-    return getpass.getpass("Password: ")
+    With --password-stdin: the old one on the first line of standard input, the new one on the second.
+    """
+    from fileflux.cli.connect import change_password
+
+    current = read_password(from_stdin=password_stdin, prompt="Present password: ")
+    change_password(call.settings, current, new_password(from_stdin=password_stdin))
+    call.say("the password is changed; other sessions have ended")

@@ -55,9 +55,13 @@ class WaitedTooLongError(e.FluxError):
 
 OutputOption = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Short for -o json.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Print at most so many rows.")]
+FieldsOption = Annotated[
+    str | None, typer.Option("--fields", metavar="A,B", help="Print these fields only, in this order.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; without a terminal nobody is asked.")]
+LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Print at most so many rows.")]
 TimeoutOption = Annotated[
-    float | None, typer.Option("--timeout", min=0.1, help="Give up waiting after so many seconds.")
+    float | None, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Give up waiting after so many seconds.")
 ]
 
 

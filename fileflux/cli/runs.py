@@ -1,32 +1,28 @@
-"""``fileflux runs`` and ``fileflux transfers``."""
+"""``fileflux runs``."""
 
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from fileflux.cli.options import (
-    ExitCode,
-    Format,
-    JsonOption,
-    LimitOption,
-    OutputOption,
-    TimeoutOption,
-    settings,
-)
+from fileflux.cli.command import Call, Plain, noun, verb
+from fileflux.cli.completion import complete_agent, complete_job
+from fileflux.cli.options import ExitCode, Format, LimitOption, TimeoutOption
+from fileflux.jobs.status import RunStatus
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fileflux.cli.client import HubClient
 
-app = typer.Typer(help="Executions of jobs.")
-transfers_app = typer.Typer(help="The files of runs.")
+app = noun("Executions of jobs.")
 RunArgument = Annotated[int, typer.Argument(min=1, help="The run's id.")]
-JobFilter = Annotated[str | None, typer.Option("--job", help="Name or #id of a job.")]
-StatusFilter = Annotated[str | None, typer.Option("--status")]
+JobFilter = Annotated[
+    str | None, typer.Option("--job", metavar="JOB", help="Name or #id of a job.", autocompletion=complete_job)
+]
 _COLUMNS: Final = (
     "id",
     "job_id",
@@ -38,136 +34,153 @@ _COLUMNS: Final = (
     "created_at",
     "reason",
 )
-_TRANSFER_COLUMNS: Final = ("id", "run_id", "status", "progress", "size", "filename", "reason")
 
 
-@app.command("list")
+class Sort(StrEnum):
+    """Of runs; with a minus the newest first."""
+
+    ID = "id"
+    NEWEST = "-id"
+    CREATED = "created_at"
+    LAST_CREATED = "-created_at"
+    ENDED = "ended_at"
+    LAST_ENDED = "-ended_at"
+
+
+@verb(
+    app,
+    "list",
+    "fileflux runs list",
+    "fileflux runs list --job nightly --status failed --status partial",
+    "fileflux runs list --since 2026-01-31T00:00:00Z --json --fields id,status,reason",
+)
 def list_runs(
-    context: typer.Context,
+    call: Call,
     job: JobFilter = None,
-    status: StatusFilter = None,
+    status: Annotated[
+        list[RunStatus] | None,
+        typer.Option("--status", metavar="STATUS", help="As in failed; may be given several times."),
+    ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            "--agent", metavar="AGENT", help="Source or destination: name or #id.", autocompletion=complete_agent
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Made at or after, as in 2026-01-31T06:00:00Z.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Made before.")] = None,
+    sort: Annotated[Sort | None, typer.Option("--sort")] = None,
     limit: LimitOption = 50,
-    output: OutputOption = Format.TABLE,
-    as_json: JsonOption = False,
 ) -> None:
     """List runs."""
-    from fileflux.cli.connect import connect, find
-    from fileflux.cli.output import chosen, print_records
+    from fileflux.cli.connect import find
 
-    with connect(settings(context)) as client:
-        job_id = None if job is None else find(client, "job", job)["id"]
-        found = list(client.pages("/api/runs", limit, job_id=job_id, status=status))
-    print_records(found, _COLUMNS, chosen(output, as_json=as_json))
+    with call.connect() as client:
+        query = {
+            "job_id": None if job is None else find(client, "job", job)["id"],
+            "status": [item.value for item in status] if status else None,
+            "agent_id": None if agent is None else find(client, "agent", agent)["id"],
+            "since": since,
+            "until": until,
+            "sort": sort and sort.value,
+        }
+        call.records(list(client.pages("/api/runs", limit, **query)), _COLUMNS)
 
 
-@app.command()
-def show(
-    context: typer.Context, run: RunArgument, output: OutputOption = Format.TABLE, as_json: JsonOption = False
-) -> None:
+@verb(app, "show", "fileflux runs show 42", "fileflux runs show 42 --json")
+def show(call: Call, run: RunArgument) -> None:
     """Show one run."""
-    from fileflux.cli.connect import connect
-    from fileflux.cli.output import chosen, print_record
-
-    with connect(settings(context)) as client:
-        print_record(client.get(f"/api/runs/{run}"), chosen(output, as_json=as_json))
+    with call.connect() as client:
+        call.record(client.get(f"/api/runs/{run}"))
 
 
-@app.command()
-def watch(context: typer.Context, run: RunArgument, timeout: TimeoutOption = None) -> None:
-    """Follow a run with a progress bar until it ends."""
-    from fileflux.cli.connect import connect
-
-    with connect(settings(context)) as client:
-        follow(context, client, run, None, timeout)
+@verb(app, "watch", "fileflux runs watch 42", "fileflux runs watch 42 --timeout 600")
+def watch(call: Plain, run: RunArgument, timeout: TimeoutOption = None) -> None:
+    """Follow a run with a progress bar until it ends; the exit code says how. Ctrl-C leaves it running."""
+    with call.connect() as client:
+        follow(call, client, run, timeout)
 
 
-@app.command()
-def wait(
-    context: typer.Context,
-    run: RunArgument,
-    timeout: TimeoutOption = None,
-    output: OutputOption = Format.TABLE,
-    as_json: JsonOption = False,
-) -> None:
+@verb(app, "wait", "fileflux runs wait 42 --timeout 3600 --json")
+def wait(call: Call, run: RunArgument, timeout: TimeoutOption = None) -> None:
     """Wait silently until a run ends, then show it; the exit code says how it went."""
-    from fileflux.cli.connect import connect
-    from fileflux.cli.output import chosen
-
-    with connect(settings(context)) as client:
-        follow(context, client, run, chosen(output, as_json=as_json), timeout, silent=True)
+    with call.connect() as client:
+        follow(call, client, run, timeout, record=True, silent=True)
 
 
-@app.command()
-def cancel(context: typer.Context, run: RunArgument) -> None:
+@verb(app, "cancel", "fileflux runs cancel 42")
+def cancel(call: Plain, run: RunArgument) -> None:
     """Ask a run to end."""
-    from fileflux.cli.connect import connect
-
-    with connect(settings(context)) as client:
+    with call.connect() as client:
         client.post(f"/api/runs/{run}/cancel")
 
 
-@transfers_app.command("list")
-def list_transfers(
-    context: typer.Context,
-    run: Annotated[int | None, typer.Option("--run", min=1)] = None,
-    job: JobFilter = None,
-    status: StatusFilter = None,
-    limit: LimitOption = 50,
-    output: OutputOption = Format.TABLE,
-    as_json: JsonOption = False,
+@verb(app, "retry", "fileflux runs retry 42", "fileflux runs retry 42 --wait")
+def retry(
+    call: Call,
+    run: RunArgument,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run until it ends.")] = False,
+    timeout: TimeoutOption = None,
 ) -> None:
-    """List transfers."""
-    from fileflux.cli.connect import connect, find
-    from fileflux.cli.output import chosen, print_records
+    """Start a run with the files of another one that failed."""
+    with call.connect() as client:
+        started = client.post(f"/api/runs/{run}/retry")
+        if wait:
+            follow(call, client, started["id"], timeout, record=True)
+        else:
+            call.record(started)
 
-    with connect(settings(context)) as client:
-        job_id = None if job is None else find(client, "job", job)["id"]
-        found = list(client.pages("/api/transfers", limit, run_id=run, job_id=job_id, status=status))
-    print_records(found, _TRANSFER_COLUMNS, chosen(output, as_json=as_json))
+
+@verb(app, "pause", "fileflux runs pause 42")
+def pause(call: Call, run: RunArgument) -> None:
+    """Hold a run; what has arrived stays."""
+    with call.connect() as client:
+        call.record(client.post(f"/api/runs/{run}/pause"))
 
 
-@transfers_app.command("show")
-def show_transfer(
-    context: typer.Context,
-    transfer: Annotated[int, typer.Argument(min=1)],
-    output: OutputOption = Format.TABLE,
-    as_json: JsonOption = False,
-) -> None:
-    """Show one transfer."""
-    from fileflux.cli.connect import connect
-    from fileflux.cli.output import chosen, print_record
-
-    with connect(settings(context)) as client:
-        print_record(client.get(f"/api/transfers/{transfer}"), chosen(output, as_json=as_json))
+@verb(app, "resume", "fileflux runs resume 42")
+def resume(call: Call, run: RunArgument) -> None:
+    """Let a paused run go on."""
+    with call.connect() as client:
+        call.record(client.post(f"/api/runs/{run}/resume"))
 
 
 def follow(
-    context: typer.Context,
+    call: Plain,
     client: HubClient,
     run_id: int,
-    form: Format | None,
     timeout: float | None,
     *,
+    record: bool = False,
     silent: bool = False,
 ) -> None:
-    """Follow a run and leave with the exit code that says how it ended; its record goes to stdout in ``form`` if one is given."""
-    from fileflux.cli.output import print_record
+    """Follow a run and leave with the exit code that says how it ended. With ``record`` the run is printed as ``call`` says, else a sentence."""
+    from fileflux.cli.interrupt import told_to_stop
     from fileflux.cli.progress import failure_lines, summary, watch_run
 
-    result = watch_run(client, run_id, stderr_console(context, silent=silent), timeout=timeout)
+    try:
+        with told_to_stop():
+            result = watch_run(client, run_id, stderr_console(call, silent=silent), timeout=timeout)
+    except KeyboardInterrupt:
+        call.say(
+            f"run {run_id} goes on; follow it with `fileflux runs watch {run_id}`, end it with `fileflux runs cancel {run_id}`"
+        )
+        raise
     for line in failure_lines(result):
         print(line, file=sys.stderr)
-    if form is not None:
-        print_record(result.run, form)
-    elif not settings(context).quiet:
+    if record and isinstance(call, Call) and (silent or call.form is not Format.TABLE or call.fields):
+        call.record(result.run)
+    elif not call.settings.quiet:
         print(summary(result))
     if result.exit_code is not ExitCode.OK:
         raise typer.Exit(result.exit_code)
 
 
-def stderr_console(context: typer.Context, *, silent: bool = False) -> Console:
+def stderr_console(call: Plain, *, silent: bool = False) -> Console:
     """Where progress goes: stdout is for results."""
     from rich.console import Console
 
-    chosen = settings(context)
+    chosen = call.settings
     return Console(stderr=True, quiet=silent or chosen.quiet, no_color=None if chosen.color else True)

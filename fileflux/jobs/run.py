@@ -1,6 +1,6 @@
 """How a run moves from ``queued`` to its end. Pure: counts and states in, status out; the actor does the work.
 
-The table decides every status. A run that waits for an agent remembers where it was and goes back there.
+The table decides every status. A run that waits for an agent, or is paused, remembers where it was and goes back there.
 """
 
 from __future__ import annotations
@@ -19,34 +19,39 @@ class Event(Enum):
     ALL_DONE = auto()
     LISTING_FAILED = auto()
     CANCELLED = auto()
+    PAUSED = auto()
+    RESUMED = auto()
 
 
 S = RunStatus
 _ENDINGS: dict[Event, tuple[RunStatus, ...]] = {Event.LISTING_FAILED: (S.FAILED,), Event.CANCELLED: (S.CANCELLED,)}
+_ANYTIME: dict[Event, tuple[RunStatus, ...]] = {**_ENDINGS, Event.PAUSED: (S.PAUSED,)}
+_RESULTS = (S.SUCCEEDED, S.PARTIAL, S.FAILED, S.CANCELLED)
 TABLE: dict[RunStatus, dict[Event, tuple[RunStatus, ...]]] = {
-    S.QUEUED: {Event.AGENTS_READY: (S.PLANNING,), Event.AGENT_MISSING: (S.WAITING_AGENT,), **_ENDINGS},
+    S.QUEUED: {Event.AGENTS_READY: (S.PLANNING,), Event.AGENT_MISSING: (S.WAITING_AGENT,), **_ANYTIME},
     S.WAITING_AGENT: {
         Event.AGENTS_READY: (S.PLANNING, S.TRANSFERRING, S.VERIFYING),
         Event.AGENT_MISSING: (S.WAITING_AGENT,),
-        Event.ALL_DONE: (S.SUCCEEDED, S.PARTIAL, S.FAILED),
-        **_ENDINGS,
+        Event.ALL_DONE: _RESULTS,
+        **_ANYTIME,
     },
     S.PLANNING: {
         Event.AGENT_MISSING: (S.WAITING_AGENT,),
         Event.LISTED: (S.TRANSFERRING,),
-        **_ENDINGS,
+        **_ANYTIME,
     },
     S.TRANSFERRING: {
         Event.AGENT_MISSING: (S.WAITING_AGENT,),
         Event.FILES_DONE: (S.VERIFYING,),
-        **_ENDINGS,
+        **_ANYTIME,
     },
     S.VERIFYING: {
         Event.AGENT_MISSING: (S.WAITING_AGENT,),
-        Event.ALL_DONE: (S.SUCCEEDED, S.PARTIAL, S.FAILED),
-        **_ENDINGS,
+        Event.ALL_DONE: _RESULTS,
+        **_ANYTIME,
     },
-    S.PAUSED: {},
+    # Whether its agents are there is looked at when it goes on.
+    S.PAUSED: {Event.RESUMED: (S.WAITING_AGENT,), **_ENDINGS},
     S.SUCCEEDED: {},
     S.PARTIAL: {},
     S.FAILED: {},
@@ -70,9 +75,34 @@ class RunMachine:
     listing_errors: int = 0
     _verifying: bool = False
 
+    @property
+    def paused(self) -> bool:
+        return self.status is RunStatus.PAUSED
+
+    @property
+    def files_over(self) -> bool:
+        """Every file has ended and only directories are left: no transfer can be taken up again."""
+        return self._verifying
+
+    def pause(self, reason: str) -> bool:
+        """Stop beginning anything; True if the run was not paused already. The caller takes live transfers back."""
+        if self.paused or self.status.terminal:
+            return False
+        self._go(Event.PAUSED, RunStatus.PAUSED)
+        self.reason = reason
+        return True
+
+    def resume(self) -> bool:
+        """Go on; True if it was paused. Call ``agents`` next: it finds the status that the run goes back to."""
+        if not self.paused:
+            return False
+        self._go(Event.RESUMED, RunStatus.WAITING_AGENT)
+        self.reason = ""
+        return True
+
     def agents(self, missing: str | None) -> bool:
-        """Tell which agent is not there, as a sentence for people, or None; True if the status changed."""
-        if self.status.terminal:
+        """Tell which agent is not there, as a sentence for people, or None; True if the status changed. Not while paused."""
+        if self.status.terminal or self.paused:
             return False
         if missing is not None:
             changed = self.status is not RunStatus.WAITING_AGENT or self.reason != missing
@@ -105,6 +135,13 @@ class RunMachine:
         else:
             self.files_failed += 1
 
+    def file_revived(self, status: TransferStatus) -> None:
+        """One that ended with ``status`` is pending again."""
+        if status is TransferStatus.CANCELLED:
+            self.files_cancelled -= 1
+        else:
+            self.files_failed -= 1
+
     def files_finished(self) -> bool:
         """Say that every row has ended; True once, if the listing was complete: directories are due now."""
         if self._verifying or not self.listed or self.status is not RunStatus.TRANSFERRING:
@@ -114,12 +151,16 @@ class RunMachine:
         return True
 
     def finish(self, directory_errors: int = 0) -> RunStatus:
-        """Directories are done too; the run's final status."""
-        wrong = self.files_failed + self.listing_errors + directory_errors
+        """Directories are done too; the run's final status.
+
+        A file that a person cancelled is missing at the destination, so the run is ``partial``; ``cancelled`` if that is all that became
+        of its files.
+        """
+        wrong = self.files_failed + self.files_cancelled + self.listing_errors + directory_errors
         if wrong == 0:
             final = RunStatus.SUCCEEDED
         elif self.files_done + self.files_skipped == 0 and self.files_total > 0:
-            final = RunStatus.FAILED
+            final = RunStatus.CANCELLED if wrong == self.files_cancelled else RunStatus.FAILED
         else:
             final = RunStatus.PARTIAL
         self._go(Event.ALL_DONE, final)
@@ -127,6 +168,7 @@ class RunMachine:
             f"{count} {what}"
             for count, what in (
                 (self.files_failed, "files failed"),
+                (self.files_cancelled, "files were cancelled"),
                 (self.listing_errors, "paths could not be listed"),
                 (directory_errors, "directories could not be set"),
             )

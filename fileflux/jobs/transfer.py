@@ -279,6 +279,17 @@ class TransferMachine:
         if self.state is not State.ENDED:
             self.status, self.reason = TransferStatus.WAITING, reason
 
+    def pause(self, reason: str) -> list[Effect]:
+        """Give the attempt up for now: both ends close what they have open, and the part stays for the next ``begin``.
+
+        Does nothing to what has no attempt, or has been committed: there the destination's answer decides.
+        """
+        if step(self.state, Event.PAUSED) is None:
+            return []
+        effects = self._lose_attempt("paused", Event.PAUSED)
+        self.status, self.reason = TransferStatus.WAITING, reason
+        return [*effects, Persist(), RetryAfter(0.0)]
+
     def cancel(self, reason: str) -> list[Effect]:
         """Before the commit this ends it at once; after it the destination's answer decides."""
         if not step(self.state, Event.CANCELLED):
@@ -299,10 +310,12 @@ class TransferMachine:
         )
         return [Send("destination", m.TransferCommit, item)]
 
-    def _lose_attempt(self, reason: str, keep: m.Role | None = None) -> list[Effect]:
+    def _lose_attempt(
+        self, reason: str, event: Event = Event.ATTEMPT_LOST, *, keep: m.Role | None = None
+    ) -> list[Effect]:
         """Close what is open of this attempt at the ends other than ``keep`` (which closed it itself); the part stays."""
         ends = self._open_ends()
-        self._step(Event.ATTEMPT_LOST)
+        self._step(event)
         effects: list[Effect] = [
             Send(role, m.CancelTransfer, m.CancelTransferItem(self.wire_id, reason)) for role in ends if role != keep
         ]

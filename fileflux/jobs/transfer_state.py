@@ -35,6 +35,8 @@ class Event(Enum):
     ATTEMPT_LOST = auto()
     FAILED = auto()
     CANCELLED = auto()
+    PAUSED = auto()
+    """A person paused the run: the attempt is given up, the part stays."""
 
 
 TABLE: dict[State, dict[Event, State]] = {
@@ -46,6 +48,7 @@ TABLE: dict[State, dict[Event, State]] = {
     State.OPENING_SOURCE: {
         Event.SOURCE_ACCEPTED: State.OPENING_DESTINATION,
         Event.ATTEMPT_LOST: State.IDLE,
+        Event.PAUSED: State.IDLE,
         Event.FAILED: State.ENDED,
         Event.CANCELLED: State.ENDED,
     },
@@ -53,12 +56,14 @@ TABLE: dict[State, dict[Event, State]] = {
         Event.DESTINATION_ACCEPTED: State.COMPARING,
         Event.DESTINATION_SATISFIED: State.ENDED,
         Event.ATTEMPT_LOST: State.IDLE,
+        Event.PAUSED: State.IDLE,
         Event.FAILED: State.ENDED,
         Event.CANCELLED: State.ENDED,
     },
     State.COMPARING: {
         Event.HAVE_FORWARDED: State.MOVING,
         Event.ATTEMPT_LOST: State.IDLE,
+        Event.PAUSED: State.IDLE,
         Event.FAILED: State.ENDED,
         Event.CANCELLED: State.ENDED,
     },
@@ -67,6 +72,7 @@ TABLE: dict[State, dict[Event, State]] = {
         Event.ALL_ACKED: State.MOVING,
         Event.BOTH_AGREED: State.COMMITTING,
         Event.ATTEMPT_LOST: State.IDLE,
+        Event.PAUSED: State.IDLE,
         Event.FAILED: State.ENDED,
         Event.CANCELLED: State.ENDED,
     },

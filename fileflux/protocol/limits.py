@@ -123,9 +123,19 @@ class Limits:
     stop_timeout: float = 30.0
     progress_interval: float = 1.0
     database_retry: float = 0.5
+    parts_sweep_interval: float = 30.0
+    """How often the hub looks for runs that ended while their destination was away: its parts are not urgent, and none is made by waiting."""
     database_statement_timeout: float = 30.0
     small_messages_flush: float = 0.005
     """How long items of control messages are gathered before they leave together."""
+    data_free_min: int = 128 * MIB
+    """Free space in the hub's data folder: eight segments of PostgreSQL's log, and room to clear up. Below it /readyz says so."""
+    feed_heartbeat: float = 15.0
+    """Between two comments on an idle feed, shorter than the idle time-outs of proxies; then its client's rights are looked at again too."""
+    feeds_max: int = 2000
+    """Open feeds: a waiting greenlet each."""
+    feeds_per_user: int = 64
+    """More tabs than anybody has open, and no script can take all places."""
     login_attempts: int = 10
     login_window: float = 300.0
     """Failed logins allowed for one account or address within the window."""

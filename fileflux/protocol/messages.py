@@ -40,6 +40,10 @@ OnChange = Literal["retry", "fail", "prefix"]
 Landing = Literal["below", "onto"]
 PathType = Literal["file", "directory", "glob"]
 SinkState = Literal["new", "resume", "equal", "skipped"]
+CheckStatus = Literal["ok", "warn", "fail", "skipped"]
+
+FEATURES: tuple[str, ...] = ("browse", "doctor")
+"""What ``hello`` says that this agent answers beyond what every agent of protocol 1 does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +249,80 @@ class ListResult(Message):
     path_type: PathType
     entries: tuple[Entry, ...] = ()
     errors: tuple[ListError, ...] = ()
+
+
+# Questions of people: one directory, page by page, and the agent's own doctor
+
+
+@dataclass(frozen=True, slots=True)
+class BrowseRequest(Message):
+    """What stands in one directory? In the order of names, those after ``after``; without ``path``: the agent's roots.
+
+    Nothing stays open between pages.
+    """
+
+    TYPE: ClassVar[str] = "browse_request"
+    request_id: WireId
+    path: PathText = ""
+    after: PathText | None = None
+    limit: Count = 100
+
+
+@dataclass(frozen=True, slots=True)
+class BrowseItem:
+    """One name. Of a root ``name`` is its absolute path, and ``read`` and ``write`` say what jobs may do there."""
+
+    name: PathText
+    kind: EntryKind
+    size: Count = 0
+    mtime_ns: Nanoseconds | None = None
+    mode: Index | None = None
+    read: bool | None = None
+    write: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrowseResult(Message):
+    """``path`` is absolute, ``parent`` the directory above it, "" for the list of roots. ``following``: more stand after this name.
+
+    Without an answer ``code`` is not empty and ``message`` says why.
+    """
+
+    TYPE: ClassVar[str] = "browse_result"
+    request_id: WireId
+    path: PathText = ""
+    parent: PathText | None = None
+    items: tuple[BrowseItem, ...] = ()
+    following: PathText | None = None
+    code: Name = ""
+    message: Text = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorRequest(Message):
+    """Go the way to the hub step by step, as ``flux-agent doctor`` does. One at a time."""
+
+    TYPE: ClassVar[str] = "doctor_request"
+    request_id: WireId
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorCheck:
+    name: Name
+    status: CheckStatus
+    found: Text
+    advice: Text = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorResult(Message):
+    """The checks in their order. Without a report ``code`` is not empty and ``message`` says why."""
+
+    TYPE: ClassVar[str] = "doctor_result"
+    request_id: WireId
+    checks: tuple[DoctorCheck, ...] = ()
+    code: Name = ""
+    message: Text = ""
 
 
 # Transfers: hub → agent
@@ -577,12 +655,13 @@ class DirApplied(Message):
 
 FROM_AGENT: tuple[type[Message], ...] = (
     Hello, AgentInfo, Heartbeat, ListResult, TransferAccept, TransferProgress, ChunkAck, ChunkNack, ChunkSame,
-    TransferComplete, TransferReleased, DirApplied, TransferErrorMessage, ConnectionTestResult, Ack, ErrorMessage,
+    TransferComplete, TransferReleased, DirApplied, TransferErrorMessage, ConnectionTestResult, BrowseResult,
+    DoctorResult, Ack, ErrorMessage,
 )  # fmt: skip
 FROM_HUB: tuple[type[Message], ...] = (
     Welcome, HeartbeatAck, ListRequest, ListCancel, TransferRequest, TransferResume, Window, TransferCommit, TransferRelease,
-    DirApply, LimitsUpdate, ChunkRequest, CancelTransfer, PauseTransfer, DiscardPart, ConnectionTest, ChunkSame, Ack, ErrorMessage,
-    Goodbye,
+    DirApply, LimitsUpdate, ChunkRequest, CancelTransfer, PauseTransfer, DiscardPart, ConnectionTest, ChunkSame, BrowseRequest,
+    DoctorRequest, Ack, ErrorMessage, Goodbye,
 )  # fmt: skip
 
 UNNUMBERED: tuple[type[Message], ...] = (Hello, Welcome, Ack)

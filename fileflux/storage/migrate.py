@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg2
+
 from fileflux.errors import ConfigError
 from fileflux.storage.pool import Database, Transaction
 
@@ -67,13 +69,25 @@ def migrate(database: Database, folder: Path | None = None) -> int:
             _check(known, migrations)
             if migration.number in known:
                 continue
-            tx.execute(migration.sql)
+            _apply(tx, migration)
             tx.execute(
                 "INSERT INTO schema_migrations (number, name, sha256) VALUES (%s, %s, %s)",
                 (migration.number, migration.name, migration.checksum),
             )
             applied += 1
     return applied
+
+
+def _apply(tx: Transaction, migration: Migration) -> None:
+    try:
+        tx.execute(migration.sql)
+    except psycopg2.Error as error:
+        if isinstance(error, psycopg2.OperationalError):
+            raise
+        raise ConfigError(
+            f"migration {migration.name} does not fit what is in the database ({error.diag.message_primary}): it was changed by hand"
+            " or restored in part; restore a backup, or give an empty database"
+        ) from error
 
 
 def _applied(tx: Transaction) -> dict[int, tuple[str, str]]:

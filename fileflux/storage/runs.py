@@ -7,20 +7,24 @@ epoch it was made under: whoever was fenced off changes nothing and learns it fr
 # ruff: noqa: S608  # SQL is put together from names in this package only; every value is a parameter
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg2.extras import Json
 
-from fileflux.errors import LocalProtocolError
+from fileflux.errors import ConflictError, LocalProtocolError, NotFoundError
 from fileflux.jobs.models import JobSpec
 from fileflux.jobs.status import RunStatus
+from fileflux.storage import jobs
 from fileflux.storage.jobs import JobRow
 from fileflux.storage.pool import Transaction
-from fileflux.storage.rows import columns, page_size
+from fileflux.storage.rows import columns
 from fileflux.storage.values import exact_json, exact_text, safe_text
+
+Wanted = Literal["pause", "cancel"]
 
 LEASE_S = 60.0
 CLAIM_LIMIT = 1000
@@ -58,9 +62,12 @@ class RunRow:
     lease_epoch: int
     lease_until: datetime | None
     seconds_to_deadline: float
+    wanted: str | None = None
+    """What a person asked for and the run still has to do, or does: ``pause`` or ``cancel``."""
+    wanted_by: str = ""
 
 
-_COLUMNS = columns(RunRow).replace(
+COLUMNS = columns(RunRow).replace(
     "seconds_to_deadline", "extract(epoch FROM deadline_at - clock_timestamp())::float8 AS seconds_to_deadline"
 )
 _CHANGEABLE = frozenset(
@@ -77,6 +84,7 @@ _CHANGEABLE = frozenset(
         "bytes_done",
         "bytes_wire",
         "bytes_reused",
+        "parts_left",
     }
 )
 _TAKE = (
@@ -90,7 +98,7 @@ def create(tx: Transaction, job: JobRow, requested_by: str, retry_of: int | None
     spec = JobSpec.from_json(job.spec)
     row = tx.one(
         "INSERT INTO runs (job_id, spec, requested_by, retry_of, deadline_at)"
-        f" VALUES (%s, %s, %s, %s, now() + make_interval(secs => %s)) RETURNING {_COLUMNS}",
+        f" VALUES (%s, %s, %s, %s, now() + make_interval(secs => %s)) RETURNING {COLUMNS}",
         (
             job.id,
             exact_json(spec.to_json(), "the job"),
@@ -100,32 +108,18 @@ def create(tx: Transaction, job: JobRow, requested_by: str, retry_of: int | None
         ),
     )
     assert row is not None  # noqa: S101  # for the type checker: INSERT … RETURNING gives its row
-    return _row(row)
+    return from_values(row)
 
 
 def get(tx: Transaction, run_id: int) -> RunRow | None:
-    row = tx.one(f"SELECT {_COLUMNS} FROM runs WHERE id = %s", (run_id,))
-    return None if row is None else _row(row)
+    row = tx.one(f"SELECT {COLUMNS} FROM runs WHERE id = %s", (run_id,))
+    return None if row is None else from_values(row)
 
 
-def list_page(
-    tx: Transaction, limit: int, cursor: int | None = None, *, job_id: int | None = None, status: str | None = None
-) -> list[RunRow]:
-    """Newest first, those before ``cursor`` (the last id of the page before)."""
-    # Conditions are written out only when they are needed: the planner then takes the index that has the order.
-    conditions, params = ["true"], dict[str, Any](limit=page_size(limit))
-    for name, condition, value in (
-        ("cursor", "id < %(cursor)s", cursor),
-        ("job_id", "job_id = %(job_id)s", job_id),
-        ("status", "status = %(status)s", status),
-    ):
-        if value is not None:
-            conditions.append(condition)
-            params[name] = value
-    rows = tx.all(
-        f"SELECT {_COLUMNS} FROM runs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %(limit)s", params
-    )
-    return [_row(row) for row in rows]
+def get_many(tx: Transaction, run_ids: Sequence[int]) -> list[RunRow]:
+    """Those of these runs that exist, by id."""
+    rows = tx.all(f"SELECT {COLUMNS} FROM runs WHERE id = ANY(%s::bigint[]) ORDER BY id", (list(run_ids),))
+    return [from_values(row) for row in rows]
 
 
 def claim(tx: Transaction, owner: UUID, lease_s: float = LEASE_S, limit: int = CLAIM_LIMIT) -> list[RunRow]:
@@ -180,7 +174,7 @@ def update(tx: Transaction, run_id: int, epoch: int, **changes: Any) -> bool:
     settings = [f"{name} = %({name})s" for name in changes]
     if "status" in changes:
         status = RunStatus(changes["status"])
-        if status is not RunStatus.QUEUED:
+        if status not in (RunStatus.QUEUED, RunStatus.PAUSED):
             settings.append("started_at = coalesce(started_at, clock_timestamp())")
         if status.terminal:
             settings += ["ended_at = clock_timestamp()", "lease_owner = NULL", "lease_until = NULL"]
@@ -194,9 +188,117 @@ def update(tx: Transaction, run_id: int, epoch: int, **changes: Any) -> bool:
     )
 
 
+def ask(tx: Transaction, run_id: int, wanted: Wanted | None, asked_by: str) -> bool:
+    """Note what a person wants of a live run, None to let it go on; False when it was wanted already.
+
+    Raises NotFoundError, and ConflictError when the run has ended or is being cancelled. After the commit tell the run's actor to look.
+    """
+    row = tx.one("SELECT status, wanted FROM runs WHERE id = %s FOR UPDATE", (run_id,))
+    if row is None:
+        raise NotFoundError(f"there is no run {run_id}")
+    status, before = row
+    if RunStatus(status).terminal:
+        raise ConflictError(f"run {run_id} has ended already: {status}", code="run_ended")
+    if before == wanted:
+        return False
+    if before == "cancel":
+        raise ConflictError(f"run {run_id} is being cancelled", code="run_ended")
+    tx.execute(
+        "UPDATE runs SET wanted = %s, wanted_by = %s WHERE id = %s",
+        (wanted, exact_text(asked_by, "the user"), run_id),
+    )
+    return True
+
+
+def asked(tx: Transaction, run_id: int) -> tuple[str | None, str]:
+    """What is wanted of the run, and by whom."""
+    row = tx.one("SELECT wanted, wanted_by FROM runs WHERE id = %s", (run_id,))
+    return (None, "") if row is None else (row[0], row[1])
+
+
+def create_retry(tx: Transaction, run_id: int, requested_by: str) -> RunRow:
+    """A queued run of what the ended run ``run_id`` did not get done, with the job as that run had it.
+
+    If the listing of that run was complete, the retry has its plan and the note whose rows to take (``plan["rows_of"]``), else it lists
+    anew. Raises NotFoundError, and ConflictError when the run has not ended, nothing of it failed, a retry of it is live already, or its
+    job is deleted or disabled. After the commit, let its owner ``claim_one`` it.
+    """
+    old = get(tx, run_id)
+    if old is None:
+        raise NotFoundError(f"there is no run {run_id}")
+    if not RunStatus(old.status).terminal:
+        raise ConflictError(f"run {run_id} has not ended: cancel it first, or resume single transfers", code="run_live")
+    try:
+        jobs.to_run(tx, old.job_id)
+    except NotFoundError as error:
+        raise ConflictError(f"the job of run {run_id} is deleted", code="job_deleted") from error
+    other = tx.one(f"SELECT id FROM runs WHERE retry_of = %s AND {LIVE_SQL}", (run_id,))
+    if other is not None:
+        raise ConflictError(f"run {other[0]} retries run {run_id} already", code="retry_live")
+    unfinished = tx.one(
+        "SELECT EXISTS (SELECT FROM transfers WHERE run_id = %s AND status IN ('failed', 'cancelled'))", (run_id,)
+    )
+    some = unfinished is not None and bool(unfinished[0])
+    if old.status == RunStatus.SUCCEEDED and not some:
+        raise ConflictError(f"nothing of run {run_id} failed: run the job again instead", code="nothing_failed")
+    row = tx.one(
+        "INSERT INTO runs (job_id, spec, requested_by, retry_of, plan, deadline_at)"
+        f" VALUES (%s, %s, %s, %s, %s, now() + make_interval(secs => %s)) RETURNING {COLUMNS}",
+        (
+            old.job_id,
+            Json(old.spec),
+            exact_text(requested_by, "the user"),
+            run_id,
+            _param("plan", _plan_of_retry(old, some_files=some)),
+            JobSpec.from_json(old.spec).deadline_s,
+        ),
+    )
+    assert row is not None  # noqa: S101  # for the type checker: INSERT … RETURNING gives its row
+    return from_values(row)
+
+
+def _plan_of_retry(old: RunRow, *, some_files: bool) -> dict[str, Any] | None:
+    plan = old.plan
+    if plan is None:
+        return None
+    origin = {"base": plan["base"], "path_type": plan["path_type"]}
+    if not old.planned:
+        # It ended before it had all rows of the run that it retried: those are still the ones to take.
+        return {**origin, "rows_of": plan["rows_of"]} if "rows_of" in plan else None
+    # Paths that could not be listed have no rows to be taken.
+    return {**origin, "rows_of": old.id} if some_files and not plan.get("errors") else None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftParts:
+    """A run that ended while its destination was away."""
+
+    run_id: int
+    agent_id: int
+    destination_path: str
+    one_file: bool
+
+
+def with_parts_left(tx: Transaction, limit: int) -> list[LeftParts]:
+    """For each of so many destinations the oldest run that may have left parts there. After 30 days a run is forgotten."""
+    agent = "(spec ->> 'destination_agent_id')::bigint"
+    rows = tx.all(
+        f"SELECT DISTINCT ON ({agent}) id, spec, coalesce(plan ->> 'path_type' = 'file', false) FROM runs"
+        f" WHERE parts_left AND NOT ({LIVE_SQL}) AND ended_at > now() - interval '30 days' ORDER BY {agent}, id LIMIT %s",
+        (limit,),
+    )
+    found = [(row_id, JobSpec.from_json(spec), one_file) for row_id, spec, one_file in rows]
+    return [LeftParts(row_id, to.destination_agent_id, to.destination_path, one_file) for row_id, to, one_file in found]
+
+
+def parts_swept(tx: Transaction, run_id: int) -> None:
+    """Nothing of the run is left at its destination."""
+    tx.execute("UPDATE runs SET parts_left = false WHERE id = %s", (run_id,))
+
+
 def _take(tx: Transaction, condition: str, params: dict[str, Any]) -> list[RunRow]:
-    rows = tx.all(f"{_TAKE} WHERE {condition} RETURNING {_COLUMNS}", params)
-    return sorted((_row(row) for row in rows), key=lambda row: row.id)
+    rows = tx.all(f"{_TAKE} WHERE {condition} RETURNING {COLUMNS}", params)
+    return sorted((from_values(row) for row in rows), key=lambda row: row.id)
 
 
 def _param(name: str, value: Any) -> Any:
@@ -211,6 +313,7 @@ def _param(name: str, value: Any) -> Any:
             return value
 
 
-def _row(values: tuple[Any, ...]) -> RunRow:
+def from_values(values: tuple[Any, ...]) -> RunRow:
+    """The row of what ``COLUMNS`` selected."""
     row = RunRow(*values)
     return row if row.lease_owner is None else replace(row, lease_owner=UUID(str(row.lease_owner)))

@@ -6,14 +6,16 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from fileflux.errors import ConflictError, NotFoundError
 from fileflux.storage import agents
+from fileflux.storage.pages import Filter, Listing
 from fileflux.storage.pool import Transaction
-from fileflux.storage.rows import columns, make, page_size
+from fileflux.storage.rows import columns, make
 from fileflux.storage.values import exact_text
 
 VALUE_PREFIX: Final = "ffx_"
@@ -33,9 +35,27 @@ class TokenRow:
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    replaced_by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """``value`` is the new token's, which nobody can find out again."""
+
+    old: TokenRow
+    new: TokenRow
+    value: str
 
 
 _COLUMNS = columns(TokenRow)
+
+LIST: Final = Listing(
+    lambda values: TokenRow(*values),
+    _COLUMNS,
+    "agent_tokens",
+    filters={"agent_id": Filter(("agent_id = %(value)s",))},
+)
+"""Revoked and expired ones too."""
 
 
 def create(tx: Transaction, agent_id: int, name: str, expires_at: datetime | None = None) -> tuple[TokenRow, str]:
@@ -84,17 +104,46 @@ def find_live(tx: Transaction, value: str) -> TokenRow | None:
     return make(TokenRow, row)
 
 
-def touch(tx: Transaction, token_id: int) -> None:
-    """Note that the token was used; at most once a minute, since agents that flap must not make a write each time."""
+def used(tx: Transaction, token_ids: Sequence[int]) -> None:
+    """These tokens are in use; to the minute, since agents that flap must not make a write each time."""
     tx.execute(
-        "UPDATE agent_tokens SET last_used_at = now()"
-        " WHERE id = %s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')",
-        (token_id,),
+        "UPDATE agent_tokens SET last_used_at = now() WHERE id = ANY(%s::bigint[])"
+        " AND (last_used_at IS NULL OR last_used_at < now() - interval '50 seconds')",
+        (agents.id_array(token_ids),),
     )
 
 
+def replace(tx: Transaction, token_id: int, overlap: timedelta, default_life: timedelta | None) -> Replaced:
+    """Make a new token for the agent of this one, which ends after ``overlap`` unless it ends sooner anyway. After the commit, tell the hub.
+
+    The new one lives as long as this one was made for, from now on; ``default_life`` if that was without an end. Raises NotFoundError for
+    an unknown token and ConflictError for one that is revoked, has expired or was replaced already.
+    """
+    found = tx.one(
+        f"SELECT {_COLUMNS}, coalesce(expires_at <= now(), false), expires_at - created_at, now() FROM agent_tokens WHERE id = %s FOR UPDATE",
+        (token_id,),
+    )
+    if found is None:
+        raise _unknown(token_id)
+    *values, expired, life, now = found
+    old = TokenRow(*values)
+    if old.revoked_at is not None or expired:
+        raise ConflictError(f"token {token_id} is worth nothing any more: make a new one for the agent")
+    if old.replaced_by is not None:
+        raise ConflictError(f"token {token_id} was replaced already: rotate token {old.replaced_by} instead")
+    life = life or default_life
+    new, value = create(tx, old.agent_id, old.name, None if life is None else now + life)
+    row = tx.one(
+        "UPDATE agent_tokens SET replaced_by = %s, expires_at = least(expires_at, %s)"
+        f" WHERE id = %s RETURNING {_COLUMNS}",
+        (new.id, now + overlap, token_id),
+    )
+    assert row is not None  # noqa: S101  # for the type checker: its row is locked above
+    return Replaced(TokenRow(*row), new, value)
+
+
 def revoke(tx: Transaction, token_id: int) -> TokenRow:
-    """Revoke it; again is a no-op. After the commit, cut the live session of its ``agent_id``.
+    """Revoke it; again is a no-op. After the commit, cut the session that came in with it.
 
     Raises NotFoundError for an unknown token.
     """
@@ -103,18 +152,12 @@ def revoke(tx: Transaction, token_id: int) -> TokenRow:
         (token_id,),
     )
     if row is None:
-        raise NotFoundError(f"there is no token {token_id}")
+        raise _unknown(token_id)
     return TokenRow(*row)
 
 
-def list_page(tx: Transaction, limit: int, cursor: int | None = None, agent_id: int | None = None) -> list[TokenRow]:
-    """Tokens by id, those after ``cursor``; of one agent when given. Revoked and expired ones too."""
-    rows = tx.all(
-        f"SELECT {_COLUMNS} FROM agent_tokens WHERE id > %(cursor)s"
-        " AND (%(agent)s::bigint IS NULL OR agent_id = %(agent)s) ORDER BY id LIMIT %(limit)s",
-        {"cursor": cursor or 0, "agent": agent_id, "limit": page_size(limit)},
-    )
-    return [TokenRow(*row) for row in rows]
+def _unknown(token_id: int) -> NotFoundError:
+    return NotFoundError(f"there is no token {token_id}")
 
 
 def _digest(value: str) -> bytes:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from fileflux.errors import NotFoundError
+from fileflux.errors import ConflictError, NotFoundError
 from fileflux.jobs.status import TransferStatus
 from fileflux.storage.pool import Transaction
 from fileflux.storage.rows import columns, page_size
-from fileflux.storage.values import optional_bytes, safe_text, shown_name
+from fileflux.storage.values import exact_text, optional_bytes, safe_text, shown_name
 
 LIVE_SQL = "status NOT IN ('completed', 'skipped', 'failed', 'cancelled')"
 """Word for word the condition of the partial index, so that the planner can use it."""
@@ -67,6 +67,8 @@ class TransferRow:
     file_hash: bytes | None
     started_at: datetime | None
     ended_at: datetime | None
+    cancelled_by: str | None = None
+    """Who wants it to end, which a live one still has to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class UnfinishedPart:
     part: str
 
 
-_COLUMNS = columns(TransferRow)
+COLUMNS = columns(TransferRow)
 _KEPT = tuple(f.name for f in fields(TransferUpdate) if f.name not in {"id", "status", "started", "ended"})
 _CASTS = {
     "reason": "text",
@@ -166,7 +168,7 @@ def insert_many(tx: Transaction, run_id: int, rows: Sequence[NewTransfer]) -> li
     found = tx.values(
         "INSERT INTO transfers (run_id, job_id, path, filename, kind, size, mtime_ns, mode, status, reason, code, part,"
         " chunk_size, total_chunks, ended_at)"
-        f" VALUES %s ON CONFLICT (run_id, sha256(path)) DO NOTHING RETURNING {_COLUMNS}",
+        f" VALUES %s ON CONFLICT (run_id, sha256(path)) DO NOTHING RETURNING {COLUMNS}",
         [
             (
                 run_id,
@@ -189,48 +191,27 @@ def insert_many(tx: Transaction, run_id: int, rows: Sequence[NewTransfer]) -> li
         ],
         "(" + "%s, " * 14 + "CASE WHEN %s THEN clock_timestamp() END)",
     )
-    return sorted((_row(row) for row in found), key=lambda row: row.id)
+    return sorted((from_values(row) for row in found), key=lambda row: row.id)
 
 
 def get(tx: Transaction, transfer_id: int) -> TransferRow | None:
-    row = tx.one(f"SELECT {_COLUMNS} FROM transfers WHERE id = %s", (transfer_id,))
-    return None if row is None else _row(row)
+    row = tx.one(f"SELECT {COLUMNS} FROM transfers WHERE id = %s", (transfer_id,))
+    return None if row is None else from_values(row)
 
 
-def list_page(
-    tx: Transaction,
-    limit: int,
-    cursor: int | None = None,
-    *,
-    run_id: int | None = None,
-    job_id: int | None = None,
-    status: str | None = None,
-) -> list[TransferRow]:
-    """Newest first, those before ``cursor`` (the last id of the page before)."""
-    # Conditions are written out only when they are needed: the planner then takes the index that has the order.
-    conditions, params = ["true"], dict[str, Any](limit=page_size(limit))
-    for name, condition, value in (
-        ("cursor", "id < %(cursor)s", cursor),
-        ("run_id", "run_id = %(run_id)s", run_id),
-        ("job_id", "job_id = %(job_id)s", job_id),
-        ("status", "status = %(status)s", status),
-    ):
-        if value is not None:
-            conditions.append(condition)
-            params[name] = value
-    rows = tx.all(
-        f"SELECT {_COLUMNS} FROM transfers WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %(limit)s", params
-    )
-    return [_row(row) for row in rows]
+def get_many(tx: Transaction, transfer_ids: Sequence[int]) -> list[TransferRow]:
+    """Those of these transfers that exist, by id."""
+    rows = tx.all(f"SELECT {COLUMNS} FROM transfers WHERE id = ANY(%s::bigint[]) ORDER BY id", (list(transfer_ids),))
+    return [from_values(row) for row in rows]
 
 
 def pending_after(tx: Transaction, run_id: int, after_id: int, limit: int) -> list[TransferRow]:
     """The run's next transfers that have not ended, by id, those after ``after_id`` (0 at first)."""
     rows = tx.all(
-        f"SELECT {_COLUMNS} FROM transfers WHERE run_id = %s AND id > %s AND {LIVE_SQL} ORDER BY id LIMIT %s",
+        f"SELECT {COLUMNS} FROM transfers WHERE run_id = %s AND id > %s AND {LIVE_SQL} ORDER BY id LIMIT %s",
         (run_id, after_id, page_size(limit)),
     )
-    return [_row(row) for row in rows]
+    return [from_values(row) for row in rows]
 
 
 def update_many(tx: Transaction, run_id: int, epoch: int, updates: Sequence[TransferUpdate]) -> bool:
@@ -265,6 +246,56 @@ def sums(tx: Transaction, run_id: int) -> RunSums:
     return RunSums(*row)
 
 
+def ask_to_cancel(tx: Transaction, transfer_id: int, asked_by: str) -> TransferRow | None:
+    """Note that a person wants this live transfer to end; None when that was noted already.
+
+    Raises NotFoundError, and ConflictError when it has ended. After the commit tell its run.
+    """
+    row = tx.one(f"SELECT {COLUMNS} FROM transfers WHERE id = %s FOR UPDATE", (transfer_id,))
+    if row is None:
+        raise NotFoundError(f"there is no transfer {transfer_id}")
+    found = from_values(row)
+    if TransferStatus(found.status).terminal:
+        raise ConflictError(f"transfer {transfer_id} has ended already: {found.status}", code="transfer_ended")
+    if found.cancelled_by is not None:
+        return None
+    by = exact_text(asked_by, "the user")
+    tx.execute("UPDATE transfers SET cancelled_by = %s WHERE id = %s", (by, transfer_id))
+    return replace(found, cancelled_by=by)
+
+
+def revive(tx: Transaction, run_id: int, epoch: int, transfer_id: int) -> tuple[TransferRow, TransferRow] | None:
+    """Make a failed or cancelled transfer of a live run pending again, under the run's lease: its row before and after.
+
+    None when it has not ended that way, or the caller is fenced off. Its part keeps its name, its attempts count on, its retries begin anew.
+    """
+    if tx.one("SELECT 1 FROM runs WHERE id = %s AND lease_epoch = %s FOR SHARE", (run_id, epoch)) is None:
+        return None
+    before = tx.one(
+        f"SELECT {COLUMNS} FROM transfers WHERE id = %s AND run_id = %s AND status IN ('failed', 'cancelled') FOR UPDATE",
+        (transfer_id, run_id),
+    )
+    if before is None:
+        return None
+    after = tx.one(
+        "UPDATE transfers SET status = 'pending', reason = '', code = '', ended_at = NULL, cancelled_by = NULL,"
+        f" retry_count = 0, bytes_done = 0, completed_chunks = 0 WHERE id = %s RETURNING {COLUMNS}",
+        (transfer_id,),
+    )
+    assert after is not None  # noqa: S101  # for the type checker: the row is locked above
+    return from_values(before), from_values(after)
+
+
+def unfinished_after(tx: Transaction, run_id: int, after_id: int, limit: int) -> list[TransferRow]:
+    """Transfers of the run that failed or were cancelled, by id, those after ``after_id`` (0 at first): what a retry takes over."""
+    rows = tx.all(
+        f"SELECT {COLUMNS} FROM transfers WHERE run_id = %s AND id > %s AND status IN ('failed', 'cancelled')"
+        " ORDER BY id LIMIT %s",
+        (run_id, after_id, page_size(limit)),
+    )
+    return [from_values(row) for row in rows]
+
+
 def unfinished_parts(tx: Transaction, run_id: int, after_id: int = 0, limit: int = 1000) -> list[UnfinishedPart]:
     """Parts of begun transfers that failed or were cancelled, by id, those after ``after_id``: to be discarded."""
     rows = tx.all(
@@ -284,7 +315,8 @@ def _update_values(update: TransferUpdate) -> tuple[Any, ...]:
     return (update.id, status.value, *kept, update.started, update.ended or status.terminal)
 
 
-def _row(values: tuple[Any, ...]) -> TransferRow:
+def from_values(values: tuple[Any, ...]) -> TransferRow:
+    """The row of what ``COLUMNS`` selected."""
     row = TransferRow(*values)
     return replace(
         row, path=bytes(row.path), final_path=optional_bytes(row.final_path), file_hash=optional_bytes(row.file_hash)

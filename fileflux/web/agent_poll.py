@@ -42,7 +42,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,15}")
 def connect() -> Response:
     """Open a link: its id, and what the agent may do with it."""
     hub = _hub()
-    identity = authenticate(hub.database, request)
+    identity = authenticate(hub, request)
     link_id, peer = _links().open(bearer_token(request), identity.peer)
     peer.link.start(LinkGate(peer.link, identity, hub.tree.hub, hub.tree.relay, hub.clock, hub.limits))
     limits = hub.limits

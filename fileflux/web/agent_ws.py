@@ -54,7 +54,7 @@ def check_other_requests() -> Response | None:
 def agent_socket() -> Response:
     """Authenticate, upgrade, hand over."""
     hub: Accepting = current_app.extensions[EXTENSION]
-    identity = authenticate(hub.database, request)
+    identity = authenticate(hub, request)
     connection = request.environ["gunicorn.socket"]
     answer, accepted = server_accept(request.environ)
     try:
@@ -75,7 +75,7 @@ def agent_socket() -> Response:
     return TakenResponse()
 
 
-def authenticate(database: Database, incoming: Request) -> AgentIdentity:
+def authenticate(hub: Accepting, incoming: Request) -> AgentIdentity:
     """The agent behind the request's bearer token; counts its epoch up.
 
     Raises AuthError (audited) for no token, an unknown, expired or revoked one, for a revoked agent, and for a token in the URL, which is in
@@ -83,13 +83,15 @@ def authenticate(database: Database, incoming: Request) -> AgentIdentity:
     """
     value = "" if tokens.VALUE_PREFIX.encode() in incoming.query_string else bearer_token(incoming)
     peer = incoming.remote_addr or ""
-    with database.transaction() as tx:
+    # Before the look: whatever becomes of the token after it is known to come later.
+    now = hub.clock.monotonic()
+    with hub.database.transaction() as tx:
         token = tokens.find_live(tx, value) if value else None
         agent = agents.get(tx, token.agent_id) if token is not None else None
         if token is not None and agent is not None and agent.status != "revoked":
-            tokens.touch(tx, token.id)
+            tokens.used(tx, [token.id])
             epoch = agents.connected(tx, agent.id)
-            return AgentIdentity(agent.id, agent.name, token.id, epoch, peer)
+            return AgentIdentity(agent.id, agent.name, token.id, epoch, peer, now, token.expires_at)
     raise unknown_token(incoming, "agent.login")
 
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from fileflux.bus.events import AgentChanged
 from fileflux.errors import NotFoundError
 from fileflux.jobs.status import AgentStatus
 from fileflux.storage import agents as rows
-from fileflux.web import context, schemas
+from fileflux.storage.pages import Ask
+from fileflux.web import agent_schemas as schemas
+from fileflux.web import context
+from fileflux.web.agent_view import answered_page, answered_report
 from fileflux.web.context import deps
-from fileflux.web.paging import PageQuery, page
+from fileflux.web.paging import listed
 from fileflux.web.resource import Resource
 
 agents = Resource("agents", "The programs beside the files.")
 
 
-@agents.route("GET", "/api/agents", query=PageQuery, returns=schemas.AgentPage)
-def list_agents(query: dict[str, Any]) -> dict[str, Any]:
-    """All agents."""
+@agents.route("GET", "/api/agents", query=schemas.AgentQuery, returns=schemas.AgentPage)
+def list_agents(query: Ask) -> dict[str, Any]:
+    """All agents but temporary ones. `status` is that of the moment in which each page is read."""
+    if "status" in query.filters:
+        query = replace(query, filters={**query.filters, "online": rows.id_array(deps().agents.online())})
     with deps().database.transaction() as tx:
-        found = rows.list_page(tx, query["limit"] + 1, query["cursor"])
-    return page(found, query["limit"], _fields)
+        found = rows.LIST.page(tx, query)
+    return listed(query, found, agent_fields)
 
 
 @agents.route("POST", "/api/agents", body=schemas.AgentIn, returns=schemas.AgentOut, status=201)
@@ -29,17 +36,24 @@ def create_agent(body: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, s
     with deps().database.transaction() as tx:
         row = rows.create(tx, body["name"], description=body["description"], tags=tuple(body["tags"]))
         context.audited(tx, "agent.created", f"agent:{row.id}", name=row.name)
-    return _fields(row), 201, {"Location": f"/api/agents/{row.id}"}
+    deps().bus.publish(AgentChanged(row.id))
+    return agent_fields(row), 201, {"Location": f"/api/agents/{row.id}"}
 
 
 @agents.route("GET", "/api/agents/<id:agent_id>", returns=schemas.AgentOut)
 def show_agent(agent_id: int) -> dict[str, Any]:
     """One agent."""
+    return agent_fields(_get(agent_id))
+
+
+@agents.route("PATCH", "/api/agents/<id:agent_id>", body=schemas.AgentPatch, returns=schemas.AgentOut)
+def change_agent(body: dict[str, Any], agent_id: int) -> dict[str, Any]:
+    """Change its name, description or tags. Jobs name agents by id, so they go on."""
     with deps().database.transaction() as tx:
-        row = rows.get(tx, agent_id)
-    if row is None:
-        raise _unknown(agent_id)
-    return _fields(row)
+        row = rows.update(tx, agent_id, **body)
+        context.audited(tx, "agent.changed", f"agent:{agent_id}", **body)
+    deps().bus.publish(AgentChanged(agent_id))
+    return agent_fields(row)
 
 
 @agents.route("DELETE", "/api/agents/<id:agent_id>", status=204)
@@ -49,23 +63,41 @@ def revoke_agent(agent_id: int) -> None:
         rows.revoke(tx, agent_id)
         context.audited(tx, "agent.revoked", f"agent:{agent_id}")
     deps().agents.cut(agent_id, "the agent was revoked")
+    deps().bus.publish(AgentChanged(agent_id))
 
 
 @agents.route("POST", "/api/agents/<id:agent_id>/test", returns=schemas.AgentTested)
 def test_agent(agent_id: int) -> dict[str, Any]:
     """A real round trip to the agent; 503 when it is offline or does not answer."""
+    _get(agent_id)
+    trip = deps().agents.test(agent_id)
+    return {"round_trip_ms": round(trip.seconds * 1000, 3), "transport": trip.transport}
+
+
+@agents.route("GET", "/api/agents/<id:agent_id>/browse", query=schemas.BrowseQuery, returns=schemas.BrowseOut)
+def browse_agent(query: dict[str, Any], agent_id: int) -> dict[str, Any]:
+    """What stands in one of its directories, in the order of names; without `path` its roots. Links are shown and not followed."""
+    _get(agent_id)
+    return answered_page(deps().agents.browse(agent_id, query["path"], query["cursor"], query["limit"]))
+
+
+@agents.route("POST", "/api/agents/<id:agent_id>/doctor", returns=schemas.DoctorOut)
+def examine_agent(agent_id: int) -> dict[str, Any]:
+    """Let the agent look at its own way to the hub and at its roots, as `flux-agent doctor` does; takes up to a minute."""
+    _get(agent_id)
+    return answered_report(deps().agents.examine(agent_id))
+
+
+def _get(agent_id: int) -> rows.AgentRow:
     with deps().database.transaction() as tx:
-        if rows.get(tx, agent_id) is None:
-            raise _unknown(agent_id)
-    seconds = deps().agents.test(agent_id, deps().limits.handshake_timeout)
-    return {"round_trip_ms": round(seconds * 1000, 3)}
+        row = rows.get(tx, agent_id)
+    if row is None:
+        raise NotFoundError(f"there is no agent {agent_id}")
+    return row
 
 
-def _unknown(agent_id: int) -> NotFoundError:
-    return NotFoundError(f"there is no agent {agent_id}")
-
-
-def _fields(row: rows.AgentRow) -> dict[str, Any]:
+def agent_fields(row: rows.AgentRow) -> dict[str, Any]:
+    """An agent as the API shows it."""
     live = deps().agents.status(row.id)
     online = live is not None and live.online
     status = row.status
@@ -84,5 +116,7 @@ def _fields(row: rows.AgentRow) -> dict[str, Any]:
         "connected_since": live.since if live is not None and online else None,
         "last_seen": row.last_seen,
         "info": row.info,
+        "temporary": row.temporary,
+        "created_by": row.created_by,
         "created_at": row.created_at,
     }

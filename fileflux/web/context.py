@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from flask import Flask, current_app, g, request
 
@@ -15,7 +15,9 @@ from fileflux.web.refusals import RefusalLog
 from fileflux.web.throttle import Throttle
 
 if TYPE_CHECKING:
+    from fileflux.actors.events import Feed
     from fileflux.storage.pool import Transaction
+    from fileflux.web.event_stream import Clients
 
 _KEY: Final = "fileflux"
 
@@ -31,11 +33,20 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking."""
+    """Who is asking: a user with a login (``session_id``) or with an API key of theirs (``key_id`` and what it is for)."""
 
     user_id: int
     email: str
     role: Role
+    name: str = ""
+    session_id: int | None = None
+    key_id: int | None = None
+    scopes: tuple[str, ...] | None = None
+    """As the key has them, shortcuts too; None for a login, which may do whatever the role may."""
+
+    @property
+    def via(self) -> Literal["session", "key"]:
+        return "session" if self.key_id is None else "key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,8 @@ class Services:
     signer: Signer
     logins: Throttle
     refusals: RefusalLog
+    feed: Feed
+    feeds: Clients
 
 
 def attach(extensions: dict[str, object], made: Services) -> None:
@@ -75,5 +88,13 @@ def peer() -> str:
 
 
 def audited(tx: Transaction, action: str, target: str, *, actor: str = "", **detail: object) -> None:
-    """Append to the audit log, in the transaction of the change itself; the actor is the user of the request unless given."""
-    audit.append(tx, actor=actor or principal().email, action=action, object=target, outcome="ok", detail=detail)
+    """Append to the audit log, in the transaction of the change itself; the actor is the user of the request unless given.
+
+    What was done with an API key says with which.
+    """
+    if not actor:
+        who = principal()
+        actor = who.email
+        if who.key_id is not None:
+            detail["key"] = who.key_id
+    audit.append(tx, actor=actor, action=action, object=target, outcome="ok", detail=detail)

@@ -5,18 +5,23 @@ Every method blocks its caller only for a bounded time and may be called from an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from fileflux.clock import Clock
+from fileflux.metrics import Metrics
 from fileflux.protocol.limits import Limits
 
 if TYPE_CHECKING:
-    from fileflux.actors.messages import LiveProgress
+    from fileflux.actors.messages import LiveProgress, RoundTrip
     from fileflux.bus.bus import Bus
+    from fileflux.protocol.messages import BrowseResult, DoctorResult
     from fileflux.storage.pool import Database
     from fileflux.storage.runs import RunRow
+    from fileflux.storage.transfers import TransferRow
+    from fileflux.web.readiness import Readiness
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +38,31 @@ class LiveAgent:
 
 
 class Runs(Protocol):
-    """Starts and stops runs. Both methods append their audit entry in the transaction that changes the row."""
+    """Starts runs, and tells live ones what people want of them."""
 
     def start(self, job_id: int, requested_by: str) -> RunRow:
-        """Create a run of the job. For a single file its transfer row exists on return, unless that takes over 2 s.
+        """Create a run of the job, with its audit entry in the same transaction. For a single file its transfer row exists on return, unless that takes over 2 s.
 
         Raises NotFoundError for an unknown job, ConflictError when the job may not run now, UnavailableError, OverloadedError.
         """
         ...
 
-    def cancel(self, run_id: int, requested_by: str) -> None:
-        """Ask the run to end as cancelled; transfers that are being committed still finish.
+    def begin(self, run_id: int) -> None:
+        """A queued run is stored: let it start. Waits for its first rows as ``start`` does."""
+        ...
 
-        Raises NotFoundError for an unknown run, ConflictError when it has ended already, UnavailableError.
+    def asked(self, run_id: int) -> None:
+        """What is wanted of the run (``storage.runs.ask``) is stored: let it act, and wait for that, at most 2 s."""
+        ...
+
+    def cancel_transfer(self, row: TransferRow, requested_by: str) -> None:
+        """That the transfer is to end is stored: tell its run. What is being committed still finishes."""
+        ...
+
+    def resume_transfer(self, run_id: int, transfer_id: int, requested_by: str) -> None:
+        """Make a failed or cancelled transfer of the live run pending again; stored on return, with its audit entry.
+
+        Raises ConflictError when the run is ending or the transfer has not ended that way, UnavailableError, OverloadedError.
         """
         ...
 
@@ -57,6 +74,14 @@ class LiveRuns(Protocol):
         """None when the run is not live here."""
         ...
 
+    def chunks(self, run_id: int, transfer_id: int, first: int, count: int) -> list[str] | None:
+        """``missing``, ``in_flight`` or ``acked`` for each of these chunks, in the present attempt; None when there is none."""
+        ...
+
+    def ids(self) -> Collection[int]:
+        """Of the runs that are live here at this moment."""
+        ...
+
 
 class AgentsLive(Protocol):
     """The agents' sessions in this hub."""
@@ -65,24 +90,47 @@ class AgentsLive(Protocol):
         """None when the agent has no session here."""
         ...
 
-    def cut(self, agent_id: int, reason: str) -> None:
-        """Close the agent's session and link at once, if it has one. Its credentials are checked again when it comes back."""
+    def online(self) -> list[int]:
+        """The agents that have a link now."""
         ...
 
-    def test(self, agent_id: int, timeout: float) -> float:
-        """Seconds of one real round trip to the agent.
+    def cut(self, agent_id: int, reason: str, token_id: int | None = None) -> None:
+        """Close the agent's session and link at once, if it has one; with ``token_id`` only one that came in with that token.
 
-        Raises UnavailableError when the agent is offline or does not answer within ``timeout`` seconds.
+        Its credentials are checked again when it comes back.
         """
+        ...
+
+    def limit_token(self, agent_id: int, token_id: int, expires_at: datetime) -> None:
+        """A session that came in with this token ends then."""
+        ...
+
+    # The rest raises UnavailableError when the agent is offline or does not answer in time, OverloadedError when it is asked too much, and
+    # ConflictError when its version cannot do this.
+
+    def test(self, agent_id: int) -> RoundTrip:
+        """One real round trip to the agent's process."""
+        ...
+
+    def browse(self, agent_id: int, path: str, after: str | None, limit: int) -> BrowseResult:
+        """A page of one directory, as the agent answered: ``code`` says what is wrong with the path."""
+        ...
+
+    def examine(self, agent_id: int) -> DoctorResult:
+        """The report of the agent's own doctor; takes up to a minute."""
         ...
 
 
 class Passwords(Protocol):
-    """argon2id, done by a worker process. Both methods raise UnavailableError or OverloadedError when no worker can take it."""
+    """argon2id, done by a worker process. ``hash`` and ``check`` raise UnavailableError or OverloadedError when no worker can take it."""
 
     def hash(self, password: str) -> str: ...
 
     def check(self, password: str, password_hash: str) -> bool: ...
+
+    def outdated(self, password_hash: str) -> bool:
+        """Whether it was made with other parameters than ``hash`` uses; costs nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +150,7 @@ class Deps:
     agents: AgentsLive
     passwords: Passwords
     ca_pem: bytes | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    readiness: Readiness | None = None
+    """None: the hub is not ready."""
+    embedded_database: bool = True

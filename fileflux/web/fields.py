@@ -10,13 +10,19 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 _CONTROL: Final = frozenset({"Cc", "Zl", "Zp"})
+_PATTERN: Final = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
+_RAW_PATTERN: Final = r"^[^\u0000]*$"
 
 
 class Text(fields.String):
     """A string of ``low`` to ``high`` UTF-8 bytes without NUL and lone surrogates; without control characters unless ``raw``."""
 
-    def __init__(self, *, low: int = 0, high: int, raw: bool = False, **kwargs: Any) -> None:
-        super().__init__(metadata={"minLength": low, "maxLength": high}, **kwargs)
+    def __init__(
+        self, *, low: int = 0, high: int, raw: bool = False, metadata: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        # The description counts characters, and of those it refuses none that this takes, unless they are outside of ASCII.
+        shape = {"minLength": low, "maxLength": high, "pattern": _RAW_PATTERN if raw else _PATTERN}
+        super().__init__(metadata=shape | dict(metadata or {}), **kwargs)
         self._low, self._high, self._raw = low, high, raw
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:

@@ -1,38 +1,33 @@
-"""What anyone may ask: is the hub alive, and what is here."""
+"""What anyone may ask: is the hub alive, and can it work."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import marshmallow as ma
-from flask import Response
+from flask import Response, jsonify
 from marshmallow import fields
 
+from fileflux.web import context
+from fileflux.web.readiness import STARTING
 from fileflux.web.resource import Resource
 
 health = Resource("health", "Whether the hub is alive.")
 
-INDEX: Final = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>FileFlux</title></head>
-<body>
-<h1>FileFlux</h1>
-<p>This hub is running. Its user interface is not part of this installation.</p>
-<ul>
-<li><a href="/healthz">/healthz</a>: is the hub alive</li>
-<li><a href="/install.sh">/install.sh</a>: installs an agent on another machine:
-<code>curl -fsSL THIS-HUB/install.sh | sh</code></li>
-<li><a href="/api/openapi.json">/api/openapi.json</a>: the REST API (needs a token)</li>
-</ul>
-<p>On the command line: <code>fileflux login</code>, then <code>fileflux agents list</code>,
-<code>fileflux jobs list</code>, <code>fileflux runs list</code>.</p>
-</body>
-</html>
-"""
-
 
 class Health(ma.Schema):
     status = fields.String()
+
+
+class Checks(ma.Schema):
+    database = fields.String()
+    workers = fields.String()
+    disk = fields.String()
+
+
+class Ready(ma.Schema):
+    status = fields.String(metadata={"enum": ["ok", "fail", "stopping"]})
+    checks = fields.Nested(Checks)
 
 
 @health.route("GET", "/healthz", returns=Health)
@@ -41,7 +36,13 @@ def healthz() -> dict[str, Any]:
     return {"status": "ok"}
 
 
-@health.route("GET", "/")
-def index() -> Response:
-    """A page with links, for people who open the hub's address."""
-    return Response(INDEX, content_type="text/html; charset=utf-8")
+@health.route("GET", "/readyz", returns=Ready, also=503)
+def readyz() -> Response:
+    """Whether the hub can work: its database, its workers, its disk. 503 when one fails, and while the hub stops."""
+    readiness = context.deps().readiness
+    state = STARTING if readiness is None else readiness.state()
+    checks = {name: "ok" if good else "fail" for name, good in state.checks.items()}
+    status = "ok" if state.ready else "stopping" if state.stopping else "fail"
+    answer: Response = jsonify({"status": status, "checks": checks})
+    answer.status_code = 200 if state.ready else 503
+    return answer

@@ -1,42 +1,41 @@
-"""Users' tokens: short JWTs (HS256) that name a user and the version of their session.
+"""Users' access tokens: short JWTs (HS256) that name a user, a session and the version of the user's sessions.
 
-The role is not in the token: it is read from the database with each request, so that a change of role, a disabled user and a logout
-(a higher session version) take effect at once. Time is the hub's clock, not the library's.
+The role is not in the token: it is read from the database with each request, so that a change of role, a disabled user and the end of a
+session take effect at once. Time is the hub's clock, not the library's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import jwt
 
 from fileflux.clock import Clock
 from fileflux.errors import AuthError, ConfigError
 
-TokenKind = Literal["access", "refresh"]
-
-LIFETIMES: Final[dict[TokenKind, timedelta]] = {
-    # Short: it lies in scripts' memory and in logs of careless proxies.
-    "access": timedelta(minutes=15),
-    # Long enough for a person to stay logged in over a weekend and its week; a logout ends it earlier.
-    "refresh": timedelta(days=7),
-}
+ACCESS_LIFETIME: Final = timedelta(minutes=15)
+"""Short: it lies in scripts' memory and in logs of careless proxies."""
 MAX_TOKEN_CHARS: Final = 2048
 """Ours have about 250; anything longer is not worth the parsing."""
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "fileflux"
+_AUDIENCE: Final = "access"
+"""A token that this hub may make for another purpose one day is none of these."""
 _SECRET_BYTES: Final = 32
+_ID_DIGITS: Final = 19
+"""What a bigint surely holds has fewer."""
 _HEADER: Final = frozenset({"alg", "typ"})
 """A header that names keys (kid, jku, x5u, jwk) is an attack: we never write one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid token says; the caller still compares ``session_version`` with the user's row."""
+    """What a valid token says; whether the session still lives is the database's word."""
 
     user_id: int
+    session_id: int
     session_version: int
 
 
@@ -49,31 +48,33 @@ class Signer:
         self._secret = secret
         self._clock = clock
 
-    def issue(self, claims: Claims, kind: TokenKind) -> tuple[str, datetime]:
+    def issue(self, claims: Claims) -> tuple[str, datetime]:
         """A new token and when it ends."""
         now = self._clock.utc_now()
-        expires_at = (now + LIFETIMES[kind]).replace(microsecond=0)
+        expires_at = (now + ACCESS_LIFETIME).replace(microsecond=0)
         payload = {
             "iss": _ISSUER,
-            "aud": kind,
+            "aud": _AUDIENCE,
             "sub": str(claims.user_id),
+            "sid": claims.session_id,
             "ver": claims.session_version,
             "iat": int(now.timestamp()),
             "exp": int(expires_at.timestamp()),
         }
         return jwt.encode(payload, self._secret, algorithm=_ALGORITHM), expires_at.astimezone(UTC)
 
-    def read(self, token: str, kind: TokenKind) -> Claims:
-        """Raises AuthError unless this hub made ``token`` as this kind and its time has not run out."""
-        payload = self._payload(token, kind)
-        user, version, expires = payload["sub"], payload["ver"], payload["exp"]
-        if not (isinstance(user, str) and user.isascii() and user.isdigit() and type(version) is int):
+    def read(self, token: str) -> Claims:
+        """Raises AuthError unless this hub made ``token`` and its time has not run out."""
+        payload = self._payload(token)
+        user, session, version, expires = payload["sub"], payload["sid"], payload["ver"], payload["exp"]
+        numbers = isinstance(user, str) and user.isascii() and user.isdigit() and len(user) < _ID_DIGITS
+        if not (numbers and type(session) is int and type(version) is int):
             raise AuthError("this token is not valid; log in again")
         if type(expires) is not int or expires <= self._clock.utc_now().timestamp():
             raise AuthError("this token has expired; log in again", code="token_expired")
-        return Claims(int(user), version)
+        return Claims(int(user), session, version)
 
-    def _payload(self, token: str, kind: TokenKind) -> dict[str, Any]:
+    def _payload(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN_CHARS:
             raise AuthError("this token is not valid; log in again")
         try:
@@ -83,10 +84,10 @@ class Signer:
                 token,
                 self._secret,
                 algorithms=[_ALGORITHM],
-                audience=kind,
+                audience=_AUDIENCE,
                 issuer=_ISSUER,
                 options={
-                    "require": ["iss", "aud", "sub", "ver", "iat", "exp"],
+                    "require": ["iss", "aud", "sub", "sid", "ver", "iat", "exp"],
                     "verify_exp": False,
                     "verify_iat": False,
                 },

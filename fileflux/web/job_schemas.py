@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final, get_args
 
@@ -14,7 +16,10 @@ from fileflux.jobs.filters import MAX_PATTERN_CHARACTERS, MAX_RULES, compile_rul
 from fileflux.jobs.models import HubCheck, JobSpec, JobType, Preserve
 from fileflux.protocol.limits import DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE, MAX_PATH_BYTES, MIN_CHUNK_SIZE
 from fileflux.protocol.messages import Compression, Conflict, OnChange, Verify
+from fileflux.storage.lists import JOBS
 from fileflux.web.fields import Choice, Flag, Number, Text, Texts, Whole
+from fileflux.web.paging import FlagFilter, IdFilter, ListQuery, SortBy, TextFilter
+from fileflux.web.problems import InvalidFieldsError, flatten
 from fileflux.web.resource import MAX_ID
 
 _RULE_BYTES: Final = 4 * MAX_PATTERN_CHARACTERS
@@ -30,8 +35,17 @@ class RetrySchema(ma.Schema):
     factor = Number(1.0, 10.0, load_default=2.0)
 
 
-class JobIn(ma.Schema):
-    """A new job. Loads to a JobSpec."""
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A job as it was posted, or as it becomes by a change."""
+
+    spec: JobSpec
+    enabled: bool
+    ad_hoc: bool
+
+
+class JobFields(ma.Schema):
+    """What a run of a job takes over."""
 
     name = Text(low=1, high=200, required=True)
     description = Text(high=2000, raw=True, load_default="")
@@ -64,6 +78,13 @@ class JobIn(ma.Schema):
     deadline = Number(1.0, 366 * _DAY_S, load_default=7 * _DAY_S, metadata={"description": "seconds"})
     parallel = Whole(1, 64, load_default=8)
 
+
+class JobIn(JobFields):
+    """A new job. Loads to a Posted."""
+
+    enabled = Flag(load_default=True)
+    ad_hoc = Flag(load_default=False, metadata={"description": "made for one run: left out of the list of jobs"})
+
     @ma.pre_load
     def one_destination(self, data: Any, **_: Any) -> Any:
         if isinstance(data, Mapping):
@@ -89,25 +110,50 @@ class JobIn(ma.Schema):
             raise ma.ValidationError({"destination_path": ["This is the source itself: choose another destination."]})
 
     @ma.post_load
-    def to_spec(self, data: dict[str, Any], **_: Any) -> JobSpec:
+    def to_posted(self, data: dict[str, Any], **_: Any) -> Posted:
+        enabled, ad_hoc = data.pop("enabled"), data.pop("ad_hoc")
         retry = data.pop("retry")
         deadline = data.pop("deadline")
         for name in ("tags", "include", "exclude", "preserve"):
             data[name] = tuple(dict.fromkeys(data[name]))
-        return JobSpec(
+        spec = JobSpec(
             **data,
             retry_attempts=retry["attempts"],
             retry_delay_s=retry["delay"],
             retry_factor=retry["factor"],
             deadline_s=deadline,
         )
+        return Posted(spec, enabled, ad_hoc)
+
+
+def _optional(schema: type[ma.Schema], name: str, **replaced: fields.Field[Any]) -> type[ma.Schema]:
+    """The same fields, none of which has to be there or has a default."""
+    changed: dict[str, fields.Field[Any]] = {}
+    for field_name, declared in schema._declared_fields.items():  # noqa: SLF001  # the only way to a class's fields
+        changed[field_name] = copy.copy(declared)
+        changed[field_name].required = False
+        changed[field_name].load_default = ma.missing
+    return ma.Schema.from_dict({**changed, **replaced}, name=name)
+
+
+RetryPatch = _optional(RetrySchema, "RetryPatch")
+JobPatch = _optional(JobIn, "JobPatch", retry=fields.Nested(RetryPatch))
+"""The fields of a job that change; what is left out stays, in ``retry`` too. Load what ``changed`` makes of it."""
+
+
+class JobQuery(ListQuery):
+    sort = SortBy(JOBS)
+    name = TextFilter(200, metadata={"description": "the whole name"})
+    tag = TextFilter(64)
+    agent_id = IdFilter(metadata={"description": "at either end"})
+    enabled = FlagFilter()
+    ad_hoc = FlagFilter(load_default=False)
 
 
 class JobOut(JobIn):
     """A job as it is shown."""
 
     id = fields.Integer()
-    enabled = fields.Boolean()
     version = fields.Integer()
     created_by = fields.String()
     created_at = fields.AwareDateTime()
@@ -119,9 +165,35 @@ class JobPage(ma.Schema):
     next_cursor = fields.String(allow_none=True)
 
 
+class JobVersionOut(ma.Schema):
+    """A job as it was from ``changed_at`` on."""
+
+    version = fields.Integer()
+    changed_by = fields.String()
+    changed_at = fields.AwareDateTime()
+    enabled = fields.Boolean()
+    job = fields.Nested(JobFields)
+
+
+class JobVersionPage(ma.Schema):
+    items = fields.List(fields.Nested(JobVersionOut))
+    next_cursor = fields.String(allow_none=True)
+
+
 def _is_same_place(one: str, other: str) -> bool:
     """By spelling, for absolute paths of either kind of system; what only the agent can see it refuses itself."""
     return any(kind(one).is_absolute() and kind(one) == kind(other) for kind in (PurePosixPath, PureWindowsPath))
+
+
+def changed(before: Posted, change: Mapping[str, Any]) -> Posted:
+    """The job with these fields of JobPatch. Raises InvalidFieldsError for what is no job as a whole."""
+    whole = {**job_fields(before.spec), "enabled": before.enabled, "ad_hoc": before.ad_hoc}
+    whole |= {**change, "retry": whole["retry"] | change.get("retry", {})}
+    try:
+        after: Posted = JobIn().load(whole)
+    except ma.ValidationError as error:
+        raise InvalidFieldsError(dict(flatten(error.messages))) from None
+    return after
 
 
 def job_fields(spec: JobSpec) -> dict[str, Any]:

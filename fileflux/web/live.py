@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import secrets
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from fileflux.actors import messages as a
-from fileflux.actors.kernel.ref import ActorRef
-from fileflux.actors.session_port import SessionPort
+from fileflux.actors.kernel.ref import ActorRef, Reply
 from fileflux.actors.tree import Tree
 from fileflux.audit import log as audit
 from fileflux.clock import Clock
-from fileflux.errors import ConflictError, FluxError, NotFoundError, UnavailableError
-from fileflux.jobs.status import RunStatus
+from fileflux.errors import FluxError, UnavailableError
+from fileflux.protocol.messages import BrowseResult, DoctorResult
 from fileflux.storage import jobs, runs
 from fileflux.storage.pool import Database
 from fileflux.storage.runs import RunRow
+from fileflux.storage.transfers import TransferRow
 from fileflux.web.deps import LiveAgent
 from fileflux.workers.pool import WorkerPool
+from fileflux.workers.tasks import password_outdated
 
+T = TypeVar("T")
+
+TEST_WAIT = 10.0
+BROWSE_WAIT = 15.0
+"""A page of a directory with a million names takes a second, and others may be asked for before it."""
+EXAMINE_WAIT = 60.0
+"""More than an agent takes for a report that says what did not answer."""
 ROWS_WAIT = 2.0
 """Seconds that the answer to "run this job" waits for the first rows."""
 
@@ -30,39 +39,65 @@ class HubRuns:
     def __init__(self, database: Database, tree: Tree) -> None:
         self._database = database
         self._tree = tree
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Start no more runs: the hub is stopping."""
+        self._stopping = True
 
     def start(self, job_id: int, requested_by: str) -> RunRow:
+        if self._stopping:
+            raise UnavailableError("the hub is stopping: try again when it runs")
         with self._database.transaction() as tx:
-            job = jobs.get(tx, job_id)
-            if job is None:
-                raise NotFoundError(f"there is no job {job_id}")
-            row = runs.create(tx, job, requested_by)
+            row = runs.create(tx, jobs.to_run(tx, job_id), requested_by)
             audit.append(tx, requested_by, "run.requested", f"run:{row.id}", "ok", {"job_id": job_id})
-        if not self._tree.runs.tell(a.StartRun(row.id)):
-            # The row is stored: the hub takes it up when it starts again, so this is a delay and no loss.
+        self.begin(row.id)
+        try:
+            with self._database.transaction() as tx:
+                return runs.get(tx, row.id) or row
+        except FluxError:
+            # The run is there: an error here would have the caller ask for another.
             return row
-        self._await_rows(row.id)
-        with self._database.transaction() as tx:
-            return runs.get(tx, row.id) or row
 
-    def cancel(self, run_id: int, requested_by: str) -> None:
-        with self._database.transaction() as tx:
-            row = runs.get(tx, run_id)
-            if row is None:
-                raise NotFoundError(f"there is no run {run_id}")
-            if RunStatus(row.status).terminal:
-                raise ConflictError(f"run {run_id} has ended already: {row.status}")
-            audit.append(tx, requested_by, "run.cancel", f"run:{run_id}", "ok", {})
-        ref = self._find(run_id)
-        if ref is None or not ref.tell(a.CancelRun(requested_by)):
+    def begin(self, run_id: int) -> None:
+        # If the keeper of the runs is drowning, the hub takes the row up when it starts again: a delay and no loss.
+        if self._tree.runs.tell(a.StartRun(run_id)):
+            self._await_rows(run_id)
+
+    def asked(self, run_id: int) -> None:
+        run = self._tree.live_runs.get(run_id)
+        if run is None:
+            return  # It reads its row when it starts.
+        try:
+            done: bool = run.ref.ask(a.LookAgain, ROWS_WAIT)
+            del done
+        except FluxError:
+            # It may not have heard of it; it only reads what is stored.
+            run.ref.tell_control(a.LookAgain())
+
+    def cancel_transfer(self, row: TransferRow, requested_by: str) -> None:
+        run = self._tree.live_runs.get(row.run_id)
+        if run is not None:
+            run.ref.tell_control(a.CancelOne(row, requested_by))
+
+    def resume_transfer(self, run_id: int, transfer_id: int, requested_by: str) -> None:
+        run = self._tree.live_runs.get(run_id)
+        if run is None:
             raise UnavailableError(f"run {run_id} is being started: try again in a moment")
+        done: bool = run.ref.ask(lambda reply: a.ReviveOne(transfer_id, requested_by, reply), ROWS_WAIT)
+        del done
 
     def progress(self, run_id: int) -> a.LiveProgress | None:
         run = self._tree.live_runs.get(run_id)
         return run.live() if run is not None else None
 
-    def _find(self, run_id: int) -> ActorRef[Any] | None:
-        return self._tree.runs.ask(lambda reply: a.FindRun(run_id, reply), ROWS_WAIT)
+    def ids(self) -> tuple[int, ...]:
+        return tuple(self._tree.live_runs)
+
+    def chunks(self, run_id: int, transfer_id: int, first: int, count: int) -> list[str] | None:
+        run = self._tree.live_runs.get(run_id)
+        wire_id = 0 if run is None else run.wire_id(transfer_id)
+        return self._tree.relay.chunks(wire_id, first, count)
 
     def _await_rows(self, run_id: int) -> None:
         try:
@@ -89,15 +124,30 @@ class HubAgents:
         since = self._clock.utc_now() - timedelta(seconds=self._clock.monotonic() - live.since)
         return LiveAgent(live.online, live.transport, live.reason, since, live.session_id)
 
-    def cut(self, agent_id: int, reason: str) -> None:
-        self._tree.hub.tell_control(a.CutAgent(agent_id, reason))
+    def online(self) -> list[int]:
+        return self._tree.connections.online_ids()
 
-    def test(self, agent_id: int, timeout: float) -> float:
-        port: SessionPort | None = self._tree.hub.ask(lambda reply: a.FindPort(agent_id, reply), timeout)
+    def cut(self, agent_id: int, reason: str, token_id: int | None = None) -> None:
+        self._tree.hub.tell_control(a.CutAgent(agent_id, reason, token_id))
+
+    def limit_token(self, agent_id: int, token_id: int, expires_at: datetime) -> None:
+        self._tree.hub.tell_control(a.LimitToken(agent_id, token_id, expires_at))
+
+    def test(self, agent_id: int) -> a.RoundTrip:
+        return self._ask(agent_id, lambda reply: a.TestConnection(TEST_WAIT, reply), TEST_WAIT)
+
+    def browse(self, agent_id: int, path: str, after: str | None, limit: int) -> BrowseResult:
+        return self._ask(agent_id, lambda reply: a.BrowseAgent(path, after, limit, BROWSE_WAIT, reply), BROWSE_WAIT)
+
+    def examine(self, agent_id: int) -> DoctorResult:
+        return self._ask(agent_id, lambda reply: a.ExamineAgent(EXAMINE_WAIT, reply), EXAMINE_WAIT)
+
+    def _ask(self, agent_id: int, question: Callable[[Reply[T]], a.SessionMessage], wait: float) -> T:
+        port = self._tree.connections.port(agent_id)
         if port is None:
-            raise UnavailableError("the agent is not connected")
-        seconds: float = port.ref.ask(a.TestConnection, timeout)
-        return seconds
+            raise UnavailableError("the agent is not connected", code="agent_offline")
+        # The session itself says what it did not hear in time: its words name the agent.
+        return port.ref.ask(question, wait + 2)
 
 
 class WorkerPasswords:
@@ -105,6 +155,8 @@ class WorkerPasswords:
 
     def __init__(self, workers: WorkerPool) -> None:
         self._workers = workers
+        # Loads argon2 now: in the middle of a login it would hold the loop for 20 ms.
+        password_outdated("")
 
     def hash(self, password: str) -> str:
         return str(self._workers.run(_spread(), "hash_password", {"password": password}, timeout=30)["hash"])
@@ -112,6 +164,9 @@ class WorkerPasswords:
     def check(self, password: str, password_hash: str) -> bool:
         args = {"password": password, "hash": password_hash}
         return bool(self._workers.run(_spread(), "check_password", args, timeout=30)["ok"])
+
+    def outdated(self, password_hash: str) -> bool:
+        return password_outdated(password_hash)
 
 
 def _spread() -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,10 +15,14 @@ from flask import Flask, Response, g, json, request
 from werkzeug.exceptions import HTTPException
 
 from fileflux import errors as e
+from fileflux.web.etags import VersionConflictError
 
 CONTENT_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_S: Final = 2
 """For a part of the hub that is coming back: its own retries are shorter."""
+_ERRORS_MAX: Final = 100
+_NAME_MAX: Final = 200
+"""Fields that an answer names, and characters of such a name: it must not grow with the request."""
 
 _STATUS: Final[tuple[tuple[type[e.FluxError], HTTPStatus], ...]] = (
     (e.NotFoundError, HTTPStatus.NOT_FOUND),
@@ -25,6 +30,7 @@ _STATUS: Final[tuple[tuple[type[e.FluxError], HTTPStatus], ...]] = (
     (e.AuthError, HTTPStatus.UNAUTHORIZED),
     (e.ForbiddenError, HTTPStatus.FORBIDDEN),
     (e.RefusedPathError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (VersionConflictError, HTTPStatus.PRECONDITION_FAILED),
     (e.UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (e.OverloadedError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
@@ -102,7 +108,9 @@ def _flux_error(error: e.FluxError) -> Response:
         return problem(HTTPStatus.TOO_MANY_REQUESTS, error.code, error.message, retry_after=error.retry_after)
     for kind, status in _STATUS:
         if isinstance(error, kind):
-            retry_after = _RETRY_AFTER_S if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+            retry_after = getattr(error, "retry_after", 0) or None
+            if status == HTTPStatus.SERVICE_UNAVAILABLE:
+                retry_after = _RETRY_AFTER_S
             return problem(status, error.code, error.message, retry_after=retry_after)
     return _unexpected(error)
 
@@ -115,7 +123,8 @@ def _http_error(error: HTTPException) -> Response:
     messages = getattr(error, "data", {}).get("messages")
     if status == HTTPStatus.UNPROCESSABLE_ENTITY and isinstance(messages, dict):
         # webargs puts the place (json, query) above the fields.
-        errors = {name: texts for place in messages.values() for name, texts in _flatten(place)}
+        named = (pair for place in messages.values() for pair in flatten(place))
+        errors = {name[:_NAME_MAX]: texts for name, texts in itertools.islice(named, _ERRORS_MAX)}
         return problem(status, "invalid", "some fields are not acceptable; see errors", errors)
     response = problem(status, code, error.description or HTTPStatus(status).phrase)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -132,11 +141,11 @@ def _unexpected(error: Exception) -> Response:
     )
 
 
-def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
+def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
     """Nested messages of marshmallow as (``retry.attempts``, messages); messages about the whole body come as ``_schema``."""
     if isinstance(node, dict):
         for key, below in node.items():
             name = "" if key == "_schema" else str(key)
-            yield from _flatten(below, ".".join(part for part in (prefix, name) if part))
+            yield from flatten(below, ".".join(part for part in (prefix, name) if part))
     else:
         yield prefix or "_schema", [str(text) for text in (node if isinstance(node, list) else [node])]

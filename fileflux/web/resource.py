@@ -1,7 +1,8 @@
 """One decorator for a REST route: method, path, schemas and status in one place, over flask-smorest.
 
 Bodies are strict JSON: the right content type, UTF-8, no duplicate keys, no NaN, bounded depth. Unknown fields are refused, in the
-query too. Who may call a route is not said here but in ``access.py``; a route without a line there answers nobody.
+query too, and so is a parameter that comes twice and is no list. Who may call a route is not said here but in ``access.py``; a route
+without a line there answers nobody. Every POST takes an ``Idempotency-Key`` (``idempotency.py``).
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ import marshmallow as ma
 from flask import Request
 from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser, abort
-from werkzeug.exceptions import UnsupportedMediaType
-from werkzeug.routing import BaseConverter, ValidationError
+from webargs.multidictproxy import MultiDictProxy
+from werkzeug.exceptions import NotFound, UnsupportedMediaType
+from werkzeug.routing import BaseConverter
+
+from fileflux.web import idempotency
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 MAX_ID: Final = 2**63 - 1
+ETAG_MARK: Final = "x-etag"
+"""For ``openapi.py``, which takes it out."""
 
 
 class IdConverter(BaseConverter):
@@ -30,7 +36,8 @@ class IdConverter(BaseConverter):
     def to_python(self, value: str) -> int:
         number = int(value)
         if not 1 <= number <= MAX_ID:
-            raise ValidationError
+            # werkzeug's ValidationError would make it a 405 where the path has another method.
+            raise NotFound
         return number
 
     def to_url(self, value: object) -> str:
@@ -39,6 +46,13 @@ class IdConverter(BaseConverter):
 
 class _StrictParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": ma.RAISE}  # noqa: RUF012  # as in the base class
+
+    def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
+        lists = {name for name, field in schema.fields.items() if isinstance(field, ma.fields.List)}
+        twice = [name for name, values in req.args.lists() if len(values) > 1 and name not in lists]
+        if twice:
+            raise ma.ValidationError({name: ["May be given once only."] for name in twice})
+        return MultiDictProxy(req.args, schema)
 
     def _raw_load_json(self, req: Request) -> Any:
         # A form can be sent across origins without asking; JSON cannot. Hence its type is required, and nothing is unpacked.
@@ -73,8 +87,14 @@ class Resource:
         query: type[ma.Schema] | None = None,
         returns: type[ma.Schema] | None = None,
         status: int = 200,
+        also: int | None = None,
+        etag: bool = False,
     ) -> Callable[[View], View]:
-        """Register a view. It gets the loaded body, or query, as its first argument and the path's ids by name."""
+        """Register a view. It gets the loaded body, or query, as its first argument and the path's ids by name.
+
+        ``also`` is another status that is answered like ``status``. ``etag`` says that the answer has an ETag, and that the request may name
+        one. Both are for the published description only; the view sees to it.
+        """
 
         def register(view: View) -> View:
             routed: Any = view
@@ -82,7 +102,12 @@ class Resource:
                 if schema is not None:
                     routed = self.blueprint.arguments(schema, location=location)(routed)
             routed = self.blueprint.response(status, returns)(routed)
-            self.blueprint.route(path, methods=[method])(routed)
+            if also is not None:
+                routed = self.blueprint.alt_response(also, schema=returns)(routed)
+            if idempotency.applies(method, path):
+                routed = idempotency.once(routed)
+            described = self.blueprint.doc(operationId=view.__name__, **{ETAG_MARK: etag})
+            self.blueprint.route(path, methods=[method])(described(routed))
             return view
 
         return register

@@ -7,33 +7,28 @@ from typing import Any
 from fileflux.errors import NotFoundError
 from fileflux.jobs.status import RunStatus
 from fileflux.storage import runs as rows
+from fileflux.storage.lists import RUNS
+from fileflux.storage.pages import Ask
 from fileflux.web import schemas
-from fileflux.web.context import deps, principal
-from fileflux.web.paging import page
+from fileflux.web.context import deps
+from fileflux.web.paging import listed
 from fileflux.web.resource import Resource
 
 runs = Resource("runs", "Executions of jobs.")
 
 
 @runs.route("GET", "/api/runs", query=schemas.RunQuery, returns=schemas.RunPage)
-def list_runs(query: dict[str, Any]) -> dict[str, Any]:
+def list_runs(query: Ask) -> dict[str, Any]:
     """Runs, newest first."""
     with deps().database.transaction() as tx:
-        found = rows.list_page(tx, query["limit"] + 1, query["cursor"], job_id=query["job_id"], status=query["status"])
-    return page(found, query["limit"], run_fields)
+        found = RUNS.page(tx, query)
+    return listed(query, found, run_fields)
 
 
 @runs.route("GET", "/api/runs/<id:run_id>", returns=schemas.RunOut)
 def show_run(run_id: int) -> dict[str, Any]:
     """One run."""
     return run_fields(_stored(run_id))
-
-
-@runs.route("POST", "/api/runs/<id:run_id>/cancel", returns=schemas.RunOut, status=202)
-def cancel_run(run_id: int) -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Ask a run to end. Files that are complete stay; parts of others are removed."""
-    deps().runs.cancel(run_id, principal().email)
-    return run_fields(_stored(run_id)), 202, {"Location": f"/api/runs/{run_id}"}
 
 
 def run_fields(row: rows.RunRow) -> dict[str, Any]:
@@ -60,6 +55,7 @@ def run_fields(row: rows.RunRow) -> dict[str, Any]:
         "id": row.id,
         "job_id": row.job_id,
         "requested_by": row.requested_by,
+        "retry_of": row.retry_of,
         "progress": percent(shown["bytes_done"], shown["bytes_total"], whole=status is RunStatus.SUCCEEDED),
         "bytes_transferred": shown["bytes_wire"],
         "created_at": row.created_at,

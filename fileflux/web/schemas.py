@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import marshmallow as ma
 from marshmallow import fields
 
 from fileflux.jobs.status import RunStatus, TransferStatus
-from fileflux.web.fields import Choice, Text, Texts, Whole
-from fileflux.web.paging import PageQuery
-from fileflux.web.resource import MAX_ID
-
-PASSWORD_BYTES: Final = 1024
-"""argon2 hashes any length; longer ones only cost time."""
+from fileflux.storage.lists import RUNS, TRANSFERS
+from fileflux.web.paging import IdFilter, ListQuery, SearchFilter, Several, SortBy, TimeFilter
 
 
 class Problem(ma.Schema):
@@ -28,91 +22,13 @@ class Problem(ma.Schema):
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 
 
-class LoginIn(ma.Schema):
-    email = Text(low=1, high=254, required=True)
-    password = Text(low=1, high=PASSWORD_BYTES, raw=True, required=True)
-
-
-class RefreshIn(ma.Schema):
-    refresh_token = fields.String(required=True)
-
-
-class UserOut(ma.Schema):
-    id = fields.Integer()
-    email = fields.String()
-    role = fields.String()
-
-
-class LoginOut(ma.Schema):
-    token = fields.String()
-    refresh_token = fields.String()
-    expires_at = fields.AwareDateTime(metadata={"description": "of token"})
-    user = fields.Nested(UserOut)
-
-
-class AgentIn(ma.Schema):
-    name = Text(low=1, high=100, required=True)
-    description = Text(high=2000, raw=True, load_default="")
-    tags = Texts(Text(low=1, high=64), 32, load_default=list)
-
-
-class AgentOut(ma.Schema):
-    id = fields.Integer()
-    name = fields.String()
-    description = fields.String()
-    tags = fields.List(fields.String())
-    status = fields.String(metadata={"enum": ["new", "pending", "online", "offline", "revoked"]})
-    transport = fields.String(allow_none=True, metadata={"description": "of the present link"})
-    transport_reason = fields.String(
-        allow_none=True, metadata={"description": "why the agent chose this transport, as in: upgrade refused with 403"}
-    )
-    connected_since = fields.AwareDateTime(allow_none=True)
-    last_seen = fields.AwareDateTime(allow_none=True)
-    info = fields.Dict(allow_none=True, metadata={"description": "what the agent says of itself and its host"})
-    created_at = fields.AwareDateTime()
-
-
-class AgentPage(ma.Schema):
-    items = fields.List(fields.Nested(AgentOut))
-    next_cursor = fields.String(allow_none=True)
-
-
-class AgentTested(ma.Schema):
-    round_trip_ms = fields.Float()
-
-
-class TokenIn(ma.Schema):
-    agent_id = Whole(1, MAX_ID, required=True)
-    name = Text(high=100, load_default="")
-    expires_in_days = Whole(1, 3650, load_default=None, allow_none=True)
-
-
-class TokenOut(ma.Schema):
-    """An agent's token without its value."""
-
-    id = fields.Integer()
-    agent_id = fields.Integer()
-    name = fields.String()
-    prefix = fields.String(metadata={"description": "how the value begins, to tell tokens apart"})
-    created_at = fields.AwareDateTime()
-    expires_at = fields.AwareDateTime(allow_none=True)
-    last_used_at = fields.AwareDateTime(allow_none=True)
-    revoked_at = fields.AwareDateTime(allow_none=True)
-
-
-class TokenMade(ma.Schema):
-    token = fields.Nested(TokenOut)
-    value = fields.String(metadata={"description": "shown this once; only its hash is kept"})
-
-
-class TokenPage(ma.Schema):
-    items = fields.List(fields.Nested(TokenOut))
-    next_cursor = fields.String(allow_none=True)
-
-
-class RunQuery(PageQuery):
-    job_id = fields.Integer(load_default=None, validate=ma.validate.Range(1, MAX_ID))
-    status = Choice(tuple(RunStatus), load_default=None)
+class RunQuery(ListQuery):
+    sort = SortBy(RUNS)
+    job_id = IdFilter()
+    status = Several(tuple(RunStatus))
+    agent_id = IdFilter(metadata={"description": "at either end"})
+    since = TimeFilter(metadata={"description": "made at or after this time"})
+    until = TimeFilter(metadata={"description": "made before this time"})
 
 
 class RunOut(ma.Schema):
@@ -123,6 +39,7 @@ class RunOut(ma.Schema):
     status = fields.String(metadata={"enum": [status.value for status in RunStatus]})
     reason = fields.String(metadata={"description": "why it waits or failed"})
     requested_by = fields.String()
+    retry_of = fields.Integer(allow_none=True, metadata={"description": "the run whose failed files this one moves"})
     progress = fields.Float(metadata={"description": "0 to 100, by bytes"})
     files_total = fields.Integer(allow_none=True, metadata={"description": "null until the walk has ended"})
     files_done = fields.Integer()
@@ -143,10 +60,17 @@ class RunPage(ma.Schema):
     next_cursor = fields.String(allow_none=True)
 
 
-class TransferQuery(PageQuery):
-    run_id = fields.Integer(load_default=None, validate=ma.validate.Range(1, MAX_ID))
-    job_id = fields.Integer(load_default=None, validate=ma.validate.Range(1, MAX_ID))
-    status = Choice(tuple(TransferStatus), load_default=None)
+class TransferQuery(ListQuery):
+    sort = SortBy(TRANSFERS)
+    run_id = IdFilter()
+    job_id = IdFilter()
+    status = Several(tuple(TransferStatus))
+    filename = SearchFilter(
+        metadata={
+            "description": "a part of the name, in any case; needs run_id or job_id. A page looks at 20,000 files: it may be empty and "
+            "still have a next_cursor"
+        }
+    )
 
 
 class TransferOut(ma.Schema):
@@ -176,3 +100,17 @@ class TransferOut(ma.Schema):
 class TransferPage(ma.Schema):
     items = fields.List(fields.Nested(TransferOut))
     next_cursor = fields.String(allow_none=True)
+
+
+class AlertOut(ma.Schema):
+    """What somebody should look at."""
+
+    id = fields.Integer()
+    kind = fields.String()
+    object = fields.String(metadata={"description": "what it is about, as in agent:5"})
+    message = fields.String(metadata={"description": "what happened and what to do"})
+    count = fields.Integer(metadata={"description": "how often since first_at"})
+    first_at = fields.AwareDateTime()
+    last_at = fields.AwareDateTime()
+    dismissed_at = fields.AwareDateTime(allow_none=True)
+    dismissed_by = fields.String(allow_none=True)

@@ -13,26 +13,34 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gevent.pool import Pool
+from gevent.server import StreamServer
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.workers.ggevent import GeventWorker
 
 from fileflux.actors.kernel.tls import TlsSocket
 from fileflux.clock import SystemClock
 from fileflux.errors import FluxError
+from fileflux.log import say
 from fileflux.protocol.limits import Limits
 from fileflux.web import http_rules
 from fileflux.web.deadlines import Pending, Place, TimedSocket
 
 if TYPE_CHECKING:
+    from fileflux.actors.kernel.runtime import Event
     from fileflux.web.tls import HubTls
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 HANG_UP: Any = getattr(signal, "SIGHUP", None)
 """Windows has no such signal, and no hub."""
+DRAIN_LOOK = 0.05
+"""Seconds between two looks whether the last request has ended."""
 CONNECTIONS_MAX = 20_000
 """Requests and waiting polls at once; agents on WebSocket do not count, they leave the HTTP server after the upgrade."""
 
@@ -42,17 +50,40 @@ class Hooks:
     """What the composition root does in each process.
 
     ``load`` runs in the server process after the fork and returns the WSGI application; ``unload`` when that process stops;
-    ``refused(address, code)`` there, for each connection that was refused before the application saw a request;
+    ``stopping`` there, when it was told to stop and still answers; ``refused(address, code)`` there, for each connection that was refused before the application saw a request;
     ``every_second`` and ``at_exit`` run in the arbiter's main thread. ``tls`` None: plain HTTP.
     """
 
     load: Callable[[], Application]
     ready: Callable[[], None]
     refused: Callable[[str, str], None]
+    stopping: Callable[[], None]
     unload: Callable[[], None]
     every_second: Callable[[], None]
     at_exit: Callable[[], None]
     tls: HubTls | None = None
+    drain_share: float = 1.0
+    """Which part of ``stop_timeout`` requests get to finish."""
+
+
+class HubLogger(GunicornLogger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own lines go where all others go, in the same form."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for logger in (self.error_log, self.access_log):
+            logger.handlers.clear()
+            logger.propagate = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Port:
+    """What requests need to know of the listening socket, also of those that came just before it was closed."""
+
+    address: Any
+
+    def getsockname(self) -> Any:
+        return self.address
 
 
 class HubWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -67,6 +98,9 @@ class HubWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self._clock = SystemClock()
         self._pending = Pending(self._limits.pending_per_address)
         self._served: set[TimedSocket] = set()
+        self._port = _Port(None)
+        self._told: Event | None = None
+        """Set when this process is told to stop."""
 
     def patch(self) -> None:
         from fileflux.actors.kernel import runtime
@@ -78,11 +112,51 @@ class HubWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         super().init_signals()
         signal.signal(HANG_UP, lambda *_: self._reload())
 
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: no new connections, and an end to what would never end by itself."""
+        from fileflux.actors.kernel import runtime
+
+        super().handle_exit(sig, frame)
+        runtime.spawn(self._begin_to_stop)
+
+    def _begin_to_stop(self) -> None:
+        self._hooks.stopping()
+        if self._told is not None:
+            self._told.set()
+
+    def init_process(self) -> None:
+        # The arbiter has stop_timeout for everything; what it kills afterwards is not stopped in order.
+        self.cfg.set("graceful_timeout", max(1, int(self._limits.stop_timeout * self._hooks.drain_share)))
+        super().init_process()
+
     def _reload(self) -> None:
         from fileflux.actors.kernel import runtime
 
         if self._hooks.tls is not None:
             runtime.spawn(self._hooks.tls.reload)
+
+    def run(self) -> None:
+        """Accept connections until told to stop, then let requests finish. gunicorn's own looks once a second only: two for every stop."""
+        from fileflux.actors.kernel import runtime
+
+        listener = self.sockets[0]
+        listener.setblocking(True)
+        self._told = runtime.Event()
+        self._port = _Port(listener.getsockname())
+        requests = Pool(self.worker_connections)
+        server = StreamServer(listener, handle=partial(self.handle, self._port), spawn=requests)
+        server.start()
+        while self.alive:
+            self.notify()
+            self._told.wait(1.0)
+        server.close()
+        deadline = self._clock.monotonic() + self.cfg.graceful_timeout
+        while len(requests) and self._clock.monotonic() < deadline:
+            self.notify()
+            runtime.sleep(DRAIN_LOOK)
+        if len(requests):
+            self.log.warning("%d requests had not ended when the hub stopped", len(requests))
+            requests.kill(timeout=1.0)
 
     def notify(self) -> None:
         """Once a second. Without its arbiter, and so without the embedded database, this process ends at once.
@@ -121,12 +195,12 @@ class HubWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
         sock = self._timed(connection)
         sock.answered()
-        runtime.spawn(self._serve, self.sockets[0], sock, addr)
+        runtime.spawn(self._serve, sock, addr)
 
-    def _serve(self, listener: Any, sock: TimedSocket, addr: tuple[Any, ...]) -> None:
+    def _serve(self, sock: TimedSocket, addr: tuple[Any, ...]) -> None:
         self._served.add(sock)
         try:
-            super().handle(listener, sock, addr)
+            super().handle(self._port, sock, addr)
         finally:
             self._served.discard(sock)
 
@@ -134,7 +208,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         """The socket has its own time-outs."""
         return nullcontext()
 
-    def handle(self, listener: Any, client: Any, addr: tuple[Any, ...]) -> None:
+    def handle(self, _listener: Any, client: Any, addr: tuple[Any, ...]) -> None:
         """A new connection, from its first byte to its last."""
         place = self._pending.enter(addr[0])
         if place is None:
@@ -145,7 +219,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             connection = client if tls is None else tls.accept(client, addr[0])
             if connection is not None:
-                self._serve(listener, self._timed(connection, place), addr)
+                self._serve(self._timed(connection, place), addr)
         finally:
             place.give_back()
 
@@ -224,6 +298,7 @@ class HubApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no 
             # Not 0: its time is the socket's own.
             "keepalive": 1,
             "loglevel": "warning",
+            "logger_class": HubLogger,
             "proc_name": "fileflux",
             "control_socket_disable": True,
             "post_worker_init": lambda _worker: hooks.ready(),
@@ -237,7 +312,7 @@ class HubApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no 
         try:
             return self.hooks.load()
         except FluxError as error:
-            print(f"fileflux: {error.message}", file=sys.stderr, flush=True)  # noqa: T201  # the one line a person sees
+            say(error.message)
             # gunicorn's own code for "failed to boot": the arbiter stops instead of trying for ever.
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 

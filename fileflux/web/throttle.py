@@ -43,6 +43,10 @@ class Throttle:
                 if not times:
                     del self._seen[key]
 
+    def blocked(self, key: str, now: float) -> bool:
+        """Whether an attempt for this key alone would be refused."""
+        return self._wait(key, now) > 0
+
     def _wait(self, key: str, now: float) -> float:
         times = self._seen.get(key)
         if times is None:

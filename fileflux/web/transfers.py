@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from fileflux.errors import NotFoundError
 from fileflux.jobs.status import TransferStatus
 from fileflux.storage import transfers as rows
+from fileflux.storage.lists import TRANSFERS
+from fileflux.storage.pages import Ask
 from fileflux.web import schemas
 from fileflux.web.context import deps
-from fileflux.web.paging import page
+from fileflux.web.paging import listed
 from fileflux.web.resource import Resource
 from fileflux.web.runs import percent
 
@@ -21,13 +23,12 @@ transfers = Resource("transfers", "The files of runs.")
 
 
 @transfers.route("GET", "/api/transfers", query=schemas.TransferQuery, returns=schemas.TransferPage)
-def list_transfers(query: dict[str, Any]) -> dict[str, Any]:
-    """Transfers, by run, job or status."""
-    filters = {name: query[name] for name in ("run_id", "job_id", "status")}
+def list_transfers(query: Ask) -> dict[str, Any]:
+    """Transfers, newest first; by run, job, status or a part of the name."""
     with deps().database.transaction() as tx:
-        found = rows.list_page(tx, query["limit"] + 1, query["cursor"], **filters)
-    live = _live_of(found)
-    return page(found, query["limit"], lambda row: _fields(row, live.get(row.id)))
+        found = TRANSFERS.page(tx, query)
+    live = live_of(found.rows)
+    return listed(query, found, lambda row: transfer_fields(row, live.get(row.id)))
 
 
 @transfers.route("GET", "/api/transfers/<id:transfer_id>", returns=schemas.TransferOut)
@@ -37,10 +38,11 @@ def show_transfer(transfer_id: int) -> dict[str, Any]:
         row = rows.get(tx, transfer_id)
     if row is None:
         raise NotFoundError(f"there is no transfer {transfer_id}")
-    return _fields(row, _live_of([row]).get(row.id))
+    return transfer_fields(row, live_of([row]).get(row.id))
 
 
-def _live_of(found: Sequence[rows.TransferRow]) -> Mapping[int, LiveTransfer]:
+def live_of(found: Sequence[rows.TransferRow]) -> Mapping[int, LiveTransfer]:
+    """Newer counters, by transfer, of those whose runs are live."""
     open_runs = {row.run_id for row in found if not TransferStatus(row.status).terminal}
     live: dict[int, LiveTransfer] = {}
     for run_id in open_runs:
@@ -50,7 +52,8 @@ def _live_of(found: Sequence[rows.TransferRow]) -> Mapping[int, LiveTransfer]:
     return live
 
 
-def _fields(row: rows.TransferRow, live: LiveTransfer | None) -> dict[str, Any]:
+def transfer_fields(row: rows.TransferRow, live: LiveTransfer | None) -> dict[str, Any]:
+    """A transfer as the API shows it."""
     newest: rows.TransferRow | LiveTransfer = row
     if live is not None and not TransferStatus(row.status).terminal:
         newest = live

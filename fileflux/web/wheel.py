@@ -2,7 +2,8 @@
 
 It works for an ordinary installation and for an editable one of a checkout, where no wheel was ever built. Only what a wheel of this
 project has is taken: modules, data of the known folders, migrations and the distribution's own metadata; whatever else lies in a
-checkout stays there, because anybody may fetch the wheel. The same files always give the same bytes.
+checkout stays there, because anybody may fetch the wheel. The built user interface stays too: it is larger than all the rest, and every
+machine that gets an agent would fetch it for nothing. The same files always give the same bytes.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from fileflux.protocol.limits import MIB
 from fileflux.storage.migrate import find_folder
 
 SIZE_MAX: Final = 64 * MIB
-"""Of all files together, before compression: ten times what hub, agent and a user interface need."""
+"""Of all files together, before compression: ten times what hub and agent need."""
 
 _NAME: Final = "fileflux"
 _PACKAGES: Final = ("fileflux", "flux_agent")
-_DATA_FOLDERS: Final = frozenset({"fileflux/web/static", "fileflux/web/installers"})
+_DATA_FOLDERS: Final = frozenset({"fileflux/web/installers"})
 _MODULE_NAMES: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.py|py\.typed")
 _DATA_NAMES: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*")
 _VERSION: Final = re.compile(r"[0-9][A-Za-z0-9.!+_]*")

@@ -17,9 +17,9 @@ from fileflux.workers.slots import ArenaView
 from fileflux.workers.tasks import Task, describe_error
 
 if sys.platform == "win32":
-    from fileflux.workers.windows import attach, live_only_with
+    from fileflux.workers.windows import attach, give_way, live_only_with
 else:
-    from fileflux.workers.posix import attach, live_only_with
+    from fileflux.workers.posix import attach, give_way, live_only_with
 
 Factory = Callable[[dict[str, Any], ArenaView | None], Mapping[str, Task]]
 
@@ -68,6 +68,7 @@ def serve(link: WorkerLink, arena: ArenaView | None) -> int:
 def main(arguments: Sequence[str]) -> int:
     channel, parent, arena, size = arguments
     live_only_with(int(parent))
+    give_way()
     link = attach(int(channel))
     try:
         return serve(link, None if arena == "-" else ArenaView(int(arena), int(size)))

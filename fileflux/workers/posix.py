@@ -16,6 +16,8 @@ from typing import Final
 
 from fileflux.workers.link import WorkerLink
 
+NICE: Final = 10
+"""Workers have work for every core that there is; who answers people and peers is served first (docs/decisions/0010-workers-give-way.md)."""
 _PR_SET_PDEATHSIG: Final = 1
 _MMAP_THRESHOLD: Final = 32 * 1024 * 1024
 """The most that glibc accepts. Below it every fresh buffer of a chunk would be mapped and faulted in anew, at a quarter of the speed."""
@@ -54,6 +56,12 @@ def attach(descriptor: int) -> WorkerLink:
     # A cooperative parent made it non-blocking, and that goes with the descriptor.
     sock.setblocking(True)
     return WorkerLink(sock)
+
+
+def give_way() -> None:
+    """In the child: whatever else runs on this machine goes first, by NICE steps of the system's priority."""
+    if sys.platform != "win32":  # for the type checker
+        os.nice(NICE)
 
 
 def live_only_with(parent: int) -> None:

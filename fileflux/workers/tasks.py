@@ -103,3 +103,14 @@ def _check_password(args: dict[str, Any]) -> dict[str, Any]:
         return {"ok": PasswordHasher().verify(args["hash"], args["password"])}
     except (VerificationError, InvalidHashError):
         return {"ok": False}
+
+
+def password_outdated(password_hash: str) -> bool:
+    """Whether ``hash_password`` would use other parameters today. Reads the hash and computes nothing: no task is needed for it."""
+    from argon2 import PasswordHasher
+    from argon2.exceptions import InvalidHashError
+
+    try:
+        return bool(PasswordHasher().check_needs_rehash(password_hash))
+    except InvalidHashError:
+        return False

@@ -27,3 +27,8 @@ def attach(descriptor: int) -> WorkerLink:  # noqa: ARG001  # the same shape as 
 def live_only_with(parent: int) -> None:  # noqa: ARG001  # the same shape as in posix.py
     """Raises ConfigError."""
     raise ConfigError(_MISSING)
+
+
+def give_way() -> None:
+    """Raises ConfigError."""
+    raise ConfigError(_MISSING)

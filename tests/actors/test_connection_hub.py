@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import gevent
@@ -17,7 +18,7 @@ from fileflux.bus.bus import Bus
 from fileflux.clock import SystemClock
 from fileflux.protocol.codec import decode, encode
 from fileflux.protocol.limits import DEFAULT_LIMITS, PROTOCOL_VERSIONS
-from fileflux.protocol.messages import FROM_HUB, Hello, Welcome
+from fileflux.protocol.messages import FROM_HUB, Heartbeat, Hello, Welcome
 
 pytestmark = pytest.mark.unit
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.unit
 class Link:
     """What the hub says on one connection."""
 
-    peer = "192.0.2.1"
+    peer = ""
     queued_bytes = 0
 
     def __init__(self, transport: str) -> None:
@@ -75,6 +76,7 @@ class Hub:
         self.root.start()
         self.sessions.start()
         self.audit: list[Any] = []
+        self.clock = SystemClock()
         relay: ActorRef[Any] = ActorRef("relay")
         persistence: Any = Box(self.audit)
         relay.open(1000)
@@ -87,9 +89,21 @@ class Hub:
 
         self.ref = self.root.start_child(ChildSpec("connections", make))
 
-    def connect(self, epoch: int, transport: str = "websocket", **hello: Any) -> Link:
+    def connect(
+        self,
+        epoch: int,
+        transport: str = "websocket",
+        *,
+        peer: str = "192.0.2.1",
+        token_id: int = 7,
+        checked_at: float | None = None,
+        expires_at: datetime | None = None,
+        **hello: Any,
+    ) -> Link:
         link = Link(transport)
-        identity = a.AgentIdentity(1, "web-1", 7, epoch, "192.0.2.1")
+        link.peer = peer
+        checked = self.clock.monotonic() if checked_at is None else checked_at
+        identity = a.AgentIdentity(1, "web-1", token_id, epoch, peer, checked, expires_at)
         link.gate = LinkGate(link, identity, self.ref, None, SystemClock(), DEFAULT_LIMITS)
         self.links.append(link)
         link.gate.on_text(encode(Hello(PROTOCOL_VERSIONS, "web-1", **hello), 0, 0))
@@ -98,6 +112,13 @@ class Hub:
     def live(self) -> Any:
         assert self.actor is not None
         return self.actor.live(1)
+
+    @property
+    def alerts(self) -> list[a.SaveAlert]:
+        return [message for message in self.audit if isinstance(message, a.SaveAlert)]
+
+    def cut(self, token_id: int | None = None) -> None:
+        self.ref.tell_control(a.CutAgent(1, "its token was revoked", token_id))
 
     def close(self) -> None:
         for link in self.links:
@@ -203,3 +224,119 @@ def test_a_probe_takes_nothing_over(hub: Hub) -> None:
     gevent.sleep(0.01)
     assert old.closed is None
     assert hub.live().session_id == session
+
+
+# One identity in two places
+
+
+def test_a_process_that_comes_back_after_another_took_over_is_a_duplicate(hub: Hub) -> None:
+    first = hub.connect(1, peer="192.0.2.1")
+    session = welcomed(first).session_id
+    second = hub.connect(2, peer="192.0.2.2")
+    other_session = welcomed(second).session_id
+    until(lambda: first.closed)
+    assert not hub.alerts, "it may have been killed and started again elsewhere"
+    welcomed(hub.connect(3, peer="192.0.2.1", session_id=session))
+    (alert,) = hub.alerts
+    assert (alert.kind, alert.object) == ("token_on_two_hosts", "agent:1")
+    assert "web-1" in alert.message
+    assert "at 192.0.2.1 and at 192.0.2.2" in alert.message
+    assert (alert.audit.action, alert.audit.detail["other_peer"]) == ("agent.duplicate", "192.0.2.2")
+    welcomed(hub.connect(4, peer="192.0.2.2", session_id=other_session))
+    assert len(hub.alerts) == 2, "they take turns"
+
+
+def test_a_thief_who_is_gone_again_is_noticed_too(hub: Hub) -> None:
+    session = welcomed(hub.connect(1)).session_id
+    thief = hub.connect(2, peer="198.51.100.9")
+    welcomed(thief)
+    thief.close(1000, "seen enough")
+    until(lambda: not hub.live().online)
+    welcomed(hub.connect(3, session_id=session))
+    assert "198.51.100.9" in hub.alerts[0].message
+
+
+def test_two_processes_on_one_host_are_told_as_such(hub: Hub) -> None:
+    session = welcomed(hub.connect(1)).session_id
+    welcomed(hub.connect(2))
+    welcomed(hub.connect(3, session_id=session))
+    assert "at 192.0.2.1, twice" in hub.alerts[0].message
+
+
+def test_restarts_and_switches_are_no_duplicates(hub: Hub) -> None:
+    """Each new process knows no session; one that goes on names its own, whatever the link."""
+    session = welcomed(hub.connect(1)).session_id
+    session = welcomed(hub.connect(2, "polling", session_id=session)).session_id
+    session = welcomed(hub.connect(3, session_id=session, switch=True)).session_id
+    for epoch in range(4, 16, 2):
+        # Killed: its old link still looks alive.
+        session = welcomed(hub.connect(epoch, "polling")).session_id
+        session = welcomed(hub.connect(epoch + 1, session_id=session)).session_id
+    welcomed(hub.connect(100, session_id="of a hub that was restarted"))
+    assert not hub.alerts
+
+
+# Tokens that end
+
+
+def test_a_cut_is_for_the_session_that_came_in_with_the_token(hub: Hub) -> None:
+    link = hub.connect(1, token_id=7)
+    session = welcomed(link).session_id
+    hub.cut(token_id=6)
+    newer = hub.connect(2, token_id=8, session_id=session)
+    welcomed(newer)
+    hub.cut(token_id=7)
+    gevent.sleep(0.01)
+    assert newer.closed is None, "it goes on with another token"
+    hub.cut(token_id=8)
+    until(lambda: newer.closed)
+    assert newer.closed == (1008, "its token was revoked")
+    until(lambda: hub.live() is None)
+
+
+@pytest.mark.parametrize("token_id", [7, None])
+def test_a_link_that_was_open_before_its_token_ended_opens_no_session(hub: Hub, token_id: int | None) -> None:
+    before = hub.clock.monotonic()
+    hub.cut(token_id)
+    gevent.sleep(0.001)
+    assert refused(hub, hub.connect(1, checked_at=before)) == (1008, "the token was revoked")
+    welcomed(hub.connect(2, token_id=8, checked_at=before if token_id else None))
+
+
+def test_a_session_ends_with_its_token(hub: Hub) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=0.3)
+    link = hub.connect(1, expires_at=soon)
+    welcomed(link)
+    until(lambda: link.closed)
+    assert link.closed == (1008, "its token has expired")
+    assert datetime.now(UTC) >= soon
+    assert any(getattr(message, "action", "") == "token.expired" for message in hub.audit)
+    assert refused(hub, hub.connect(2, expires_at=soon)) == (1008, "the token has expired")
+
+
+def test_a_token_that_ends_sooner_than_its_session_knows(hub: Hub) -> None:
+    link = hub.connect(1, token_id=7)
+    session = welcomed(link).session_id
+    ended = datetime.now(UTC) - timedelta(seconds=1)
+    hub.ref.tell_control(a.LimitToken(1, 8, ended))
+    gevent.sleep(0.01)
+    assert link.closed is None
+    hub.ref.tell_control(a.LimitToken(1, 7, ended))
+    until(lambda: link.closed)
+    late = hub.connect(2, token_id=7, session_id=session)
+    assert refused(hub, late) == (1008, "the token has expired"), "looked up before, and said hello after it"
+
+
+def test_heartbeats_are_stored_for_all_agents_at_once(hub: Hub) -> None:
+    link = hub.connect(1)
+    welcomed(link)
+    link.gate.on_text(encode(Heartbeat(1.0), 1, 0))  # type: ignore[union-attr]  # it is set by connect
+    assert hub.actor is not None
+    until(lambda: hub.actor and hub.actor.port(1).heard)  # type: ignore[union-attr]  # it is online
+    hub.ref.tell_control(a.Tick("seen"))
+    until(lambda: any(isinstance(message, a.SaveSeen) for message in hub.audit))
+    (seen,) = (message for message in hub.audit if isinstance(message, a.SaveSeen))
+    assert (seen.agent_ids, seen.token_ids) == ((1,), (7,))
+    hub.ref.tell_control(a.Tick("seen"))
+    gevent.sleep(0.01)
+    assert sum(isinstance(message, a.SaveSeen) for message in hub.audit) == 1

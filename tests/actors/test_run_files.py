@@ -107,3 +107,42 @@ def test_what_moves_is_not_judged_by_time() -> None:
     host.time += 10_000
     made.give_up_silent(120)
     assert made.held[1].machine.state is State.MOVING
+
+
+def test_paused_files_hold_no_room_and_begin_again() -> None:
+    rows = tuple(replace(ROW, id=number, size=10 * SPEC.chunk_size) for number in range(1, 5))
+    made, host = files(*rows)
+    begun = set(made.held)
+    made.pause("paused by eve")
+    assert {one.machine.state for one in made.held.values()} == {State.IDLE}
+    assert {one.machine.reason for one in made.held.values()} == {"paused by eve"}
+    assert host.later == [(number, 0) for number in sorted(begun)]
+    for number in begun:
+        made.retry_due(number)
+    made.explain("waits for its turn")
+    assert {one.machine.reason for one in made.held.values()} == {"waits for its turn"}
+    made.dispatch()
+    assert set(made.held) == begun, "first those that were begun"
+    assert {one.machine.state for one in made.held.values()} == {State.OPENING_SOURCE}
+    assert host.wire_ids == 4
+
+
+def test_a_file_that_is_cancelled_while_it_is_committed_ends_if_that_was_in_vain() -> None:
+    made, _ = files(ROW)
+    held = made.held[1]
+    held.machine.state = State.COMMITTING
+    assert made.cancel(1, "cancelled by eve")
+    assert held.machine.state is State.COMMITTING
+    made.each(lambda machine: machine.session_lost("destination"))
+    made.retry_due(1)
+    made.dispatch()
+    assert (held.machine.status, held.machine.reason) == (TransferStatus.CANCELLED, "cancelled by eve")
+
+
+def test_a_file_that_waits_for_its_turn_leaves_the_queue() -> None:
+    rows = tuple(replace(ROW, id=number, size=10 * SPEC.chunk_size) for number in range(1, 5))
+    made, _ = files(*rows)
+    assert not made.cancel(4, "cancelled by eve")
+    assert [row.id for row, _ in made.queue] == [3]
+    assert made.cancel(1, "cancelled by eve")
+    assert made.held[1].machine.state is State.ENDED

@@ -100,6 +100,8 @@ def test_insecure_allows_other_machines():
         ({"workers": 1000}, "between 1 and 64"),
         ({"workers": -1}, "between 1 and 64"),
         ({"transport_mode": "pigeon"}, "transport_mode"),
+        ({"log_format": "xml"}, "log_format must be console or json"),
+        ({"log_level": "loud"}, "log_level"),
         ({"name": "a\nb"}, "name must be"),
     ],
 )
@@ -142,6 +144,12 @@ def test_who_can_read_what_goes_to_the_hub():
 @pytest.mark.parametrize("mode", ["auto", "websocket", "polling"])
 def test_transport_modes(mode):
     assert checked(transport_mode=mode).transport_mode == mode
+
+
+def test_logging():
+    assert (checked().log_format, checked().log_level) == ("console", "info")
+    made = checked(log_format="json", log_level="debug")
+    assert (made.log_format, made.log_level) == ("json", "debug")
 
 
 def test_roots_may_be_left_to_the_caller(tmp_path):

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from fileflux.errors import LocalProtocolError, TransferError
+from fileflux.errors import LocalProtocolError, OverloadedError, TransferError
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import DEFAULT_LIMITS
-from flux_agent.requests import LISTINGS_MAX, Requests
+from flux_agent.doctor_report import Check
+from flux_agent.requests import BROWSES_MAX, LISTINGS_MAX, Requests
 
 pytestmark = pytest.mark.unit
 
@@ -24,7 +25,8 @@ class Recorder:
     def __init__(self):
         self.tasks = []
         self.sent = []
-        self.requests = Requests(self, DEFAULT_LIMITS, "1", self.sent.append)
+        self.examined = []
+        self.requests = Requests(self, DEFAULT_LIMITS, "1", self.sent.append, self.examined.append)
 
     def submit(self, key, task, args, done):
         self.tasks.append((key, task, args, done))
@@ -65,7 +67,7 @@ def test_a_page_that_no_message_can_hold_is_an_error(agent):
             raise LocalProtocolError("above 1 MiB")
         agent.sent.append(message)
 
-    agent.requests = Requests(agent, DEFAULT_LIMITS, "1", send)
+    agent.requests = Requests(agent, DEFAULT_LIMITS, "1", send, agent.examined.append)
     agent.requests.handle(m.ListRequest(7, "/data"))
     agent.answer(PAGE)
     (result,) = agent.sent
@@ -109,6 +111,59 @@ def test_directories(agent):
         m.DirApplied(8, (m.ListError("a", "permission", "no"),)),
         m.DirApplied(9, (m.ListError("", "io", "gone"),)),
     ]
+
+
+ITEM = {"name": "a", "kind": "file", "size": 1, "mtime_ns": 2, "mode": 3, "read": None, "write": None}
+
+
+def test_a_page_for_people(agent):
+    assert agent.requests.handle(m.BrowseRequest(3, "/data", "Z", 10**9))
+    key, task, args, _ = agent.tasks[0]
+    assert (key, task) == ("browse", "browse"), "one worker makes all of them"
+    assert (args["path"], args["after"]) == ("/data", "Z")
+    assert args["limit"] <= 1000
+    agent.answer({"path": "/data", "parent": "", "items": [ITEM], "following": "a"})
+    assert agent.sent == [m.BrowseResult(3, "/data", "", (m.BrowseItem("a", "file", 1, 2, 3),), "a")]
+
+
+def test_a_page_that_cannot_be_made_says_why(agent):
+    agent.requests.handle(m.BrowseRequest(3, "/etc"))
+    agent.answer(error=TransferError("outside\0", code="outside_roots"))
+    assert agent.sent == [m.BrowseResult(3, code="outside_roots", message="outside?")]
+
+
+def test_pages_for_people_are_bounded_and_end_with_their_session(agent):
+    for request_id in range(1, BROWSES_MAX + 2):
+        agent.requests.handle(m.BrowseRequest(request_id, "/data"))
+    assert len(agent.tasks) == BROWSES_MAX
+    assert [result.code for result in agent.sent] == ["overloaded"]
+    agent.requests.reset()
+    agent.answer({"path": "/data", "parent": "", "items": [], "following": None})
+    assert len(agent.sent) == 1
+    for request_id in range(1, BROWSES_MAX + 1):
+        agent.requests.handle(m.BrowseRequest(request_id, "/data"))
+    assert len(agent.sent) == 1, "those of the earlier session do not count"
+
+
+def test_the_doctor_reports(agent):
+    agent.requests.handle(m.DoctorRequest(4))
+    agent.examined.pop()([Check("dns", "ok", "x is 192.0.2.1"), Check("tcp", "fail", "no\0", "y" * 5000)], None)
+    agent.requests.handle(m.DoctorRequest(5))
+    agent.examined.pop()(None, OverloadedError("at work", code="busy"))
+    first, second = agent.sent
+    assert [(check.name, check.status, check.found) for check in first.checks] == [
+        ("dns", "ok", "x is 192.0.2.1"),
+        ("tcp", "fail", "no?"),
+    ]
+    assert len(first.checks[1].advice) == 1000
+    assert second == m.DoctorResult(5, code="busy", message="at work")
+
+
+def test_a_report_for_an_earlier_session_is_dropped(agent):
+    agent.requests.handle(m.DoctorRequest(4))
+    agent.requests.reset()
+    agent.examined.pop()([], None)
+    assert agent.sent == []
 
 
 def test_the_connection_test_is_echoed_and_the_rest_is_not_ours(agent):

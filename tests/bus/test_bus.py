@@ -35,7 +35,10 @@ def test_a_full_queue_loses_events_and_counts_them(overflow, left):
     for number in range(4):
         bus.publish(events.RunStarted(number))
     assert [slow.get(0), slow.get(0), slow.get(0)] == [*map(events.RunStarted, left), None]
-    assert (slow.dropped, quick.dropped) == (2, 0)
+    assert (slow.dropped, quick.dropped, bus.dropped) == (2, 0, 2)
+    slow.close()
+    slow.close()
+    assert bus.dropped == 2
 
 
 def test_a_queue_has_room_for_something():
@@ -83,3 +86,15 @@ def test_publishers_and_subscribers_in_many_threads_lose_nothing():
         thread.join(5)
     assert got == {events.RunStarted(number) for number in range(4000)}
     assert subscription.dropped == 0
+
+
+def test_all_that_waits_can_be_taken_at_once():
+    bus = Bus()
+    subscription = bus.subscribe([events.RunStarted], 3)
+    assert subscription.take_all() == []
+    for number in range(4):
+        bus.publish(events.RunStarted(number))
+    assert subscription.take_all() == [*map(events.RunStarted, (1, 2, 3))]
+    assert (subscription.take_all(), subscription.dropped) == ([], 1)
+    bus.publish(events.RunStarted(5))
+    assert subscription.get(0) == events.RunStarted(5)

@@ -15,4 +15,4 @@ def test_every_event_of_the_module_is_in_the_union_frozen_and_has_an_id():
     assert classes == set(get_args(events.Event))
     for kind in classes:
         assert kind.__dataclass_params__.frozen, kind
-        assert dataclasses.fields(kind)[0].name in {"agent_id", "run_id", "transfer_id"}
+        assert dataclasses.fields(kind)[0].name in {"agent_id", "run_id", "transfer_id", "job_id", "alert_id"}

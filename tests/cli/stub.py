@@ -9,18 +9,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+DROP = object()
+"""In place of an answer."""
 Answer = tuple[int, Any] | tuple[int, Any, dict[str, str]]
 
 
 class StubHub:
     """``routes`` maps ``"GET /path"`` to an answer, a list of answers (the last one stays), or a function of the body.
 
-    An answer's second part is sent as JSON, or as it is when it is bytes. ``requests`` records (line, query, token, body).
+    An answer's second part is sent as JSON, or as it is when it is bytes; DROP closes the connection without one. ``requests`` records
+    (line, query, token, body), ``headers`` those of the same requests.
     """
 
     def __init__(self, routes: dict[str, Any]) -> None:
         self.routes = routes
         self.requests: list[tuple[str, str, str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -29,7 +33,7 @@ class StubHub:
             def handle_one(self) -> None:
                 stub._answer(self)
 
-            do_GET = do_POST = do_DELETE = handle_one
+            do_GET = do_POST = do_DELETE = do_PATCH = handle_one
 
             def log_message(self, *_: Any) -> None:
                 """Quiet."""
@@ -60,11 +64,15 @@ class StubHub:
         body = json.loads(handler.rfile.read(length)) if length else None
         token = handler.headers.get("Authorization", "").removeprefix("Bearer ")
         self.requests.append((line, query, token, body))
+        self.headers.append(dict(handler.headers.items()))
         answer: Any = self.routes.get(line, (404, {"code": "not_found", "detail": f"nothing at {line}"}))
         if isinstance(answer, list):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
         if isinstance(answer, Callable):
             answer = answer(query, token, body)
+        if answer is DROP:
+            handler.close_connection = True
+            return
         status, content, *more = answer
         headers = {"Content-Type": "application/json" if status < 400 else "application/problem+json"} | (
             more[0] if more else {}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import socket
+import time
+from contextlib import ExitStack
 
 import pytest
 
 from fileflux import errors as e
+from fileflux.cli import answers
 from fileflux.cli import client as module
 from fileflux.cli.client import HubClient, check_url
 from fileflux.cli.options import ExitCode, exit_code
-from tests.cli.stub import StubHub, problem
+from tests.cli.stub import DROP, StubHub, problem
 
 
 @pytest.mark.unit
@@ -56,6 +59,13 @@ def test_plain_http_to_another_machine_needs_a_word() -> None:
         (problem(422, "invalid", errors={"name": ["Too long."]}), e.ConfigError, ExitCode.USAGE),
         (problem(429, "too_many_requests"), e.OverloadedError, ExitCode.TEMPORARY),
         (problem(503, "unavailable"), e.UnavailableError, ExitCode.TEMPORARY),
+        (problem(412, "version_conflict"), e.ConflictError, ExitCode.OTHER),
+        ((429, b"slow down", {"Content-Type": "text/plain"}), e.OverloadedError, ExitCode.TEMPORARY),
+        ((407, b"", {"Content-Type": "text/html"}), e.FluxError, ExitCode.OTHER),
+        ((426, b"", {"Content-Type": "text/html"}), e.FluxError, ExitCode.OTHER),
+        ((301, {"items": []}, {"Location": "https://elsewhere.example/"}), e.FluxError, ExitCode.OTHER),
+        ((200, [1, 2], {}), e.FluxError, ExitCode.OTHER),
+        ((200, b"[" * 100_000, {}), e.FluxError, ExitCode.OTHER),
         ((502, b"<html>nginx</html>", {"Content-Type": "text/html"}), e.UnavailableError, ExitCode.TEMPORARY),
         (problem(500, "internal"), e.FluxError, ExitCode.OTHER),
         ((200, b"<html>Please log in to our Wi-Fi</html>", {"Content-Type": "text/html"}), e.FluxError, ExitCode.OTHER),
@@ -86,7 +96,7 @@ def test_errors_by_field_are_in_the_sentence() -> None:
 
 
 def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(answers, "MAX_ANSWER", 1000)
     with (
         StubHub({"GET /api/x": (200, ["a" * 2000])}) as hub,
         HubClient(hub.url) as client,
@@ -146,3 +156,105 @@ def test_an_expired_token_is_refreshed_once() -> None:
         with HubClient(hub.url, "old", refresh) as client, pytest.raises(e.AuthError):
             client.get("/api/x")
         assert len(hub.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((*problem(429, "too_many_requests", "too many log-ins"), {"Retry-After": "17"}), "too many log-ins; try again in 17 s"),
+        ((*problem(503, "unavailable", "the hub is stopping"), {"Retry-After": "5"}), "the hub is stopping; try again in 5 s"),
+        ((*problem(503, "unavailable", "no"), {"Retry-After": "Wed, 21 Oct 2099 07:28:00 GMT"}), "no"),
+        ((503, b"<html>", {"Content-Type": "text/html", "Retry-After": "9"}), r"does not answer \(status 503\); try again in 9 s"),
+        ((200, b"<html>Wi-Fi", {"Content-Type": "text/html"}), r"does not answer like a FileFlux hub \(status 200\); check the address"),
+        ((301, b"", {"Content-Type": "text/html", "Location": "https://x.example/"}), r"it redirects to https://x\.example/"),
+        ((426, b"", {"Content-Type": "text/html"}), "another protocol"),
+    ],
+)  # fmt: skip
+def test_what_a_refusal_says(answer, words: str) -> None:
+    with (
+        StubHub({"GET /api/x": answer}) as hub,
+        HubClient(hub.url, "t") as client,
+        pytest.raises(e.FluxError, match=words),
+    ):
+        client.get("/api/x")
+
+
+def test_a_name_that_leads_nowhere() -> None:
+    with (
+        HubClient("http://no-such-host.invalid:8040") as client,
+        pytest.raises(
+            e.UnavailableError, match=r"cannot reach the hub at http://no-such-host\.invalid:8040: "
+        ) as caught,
+    ):
+        client.get("/healthz")
+    assert exit_code(caught.value) is ExitCode.TEMPORARY
+
+
+def test_a_black_hole_is_given_up_soon() -> None:
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        client = stack.enter_context(HubClient(f"http://127.0.0.1:{full.getsockname()[1]}"))
+        client.hurry(0.3)
+        begun = time.monotonic()
+        with pytest.raises(e.UnavailableError, match=r"no answer from .* within"):
+            client.get("/healthz")
+        assert time.monotonic() - begun < 3
+
+
+def test_a_post_whose_connection_breaks_is_sent_again_with_the_same_key() -> None:
+    with StubHub({"POST /api/x": [DROP, (201, {"id": 1})], "GET /api/y": [DROP, (200, {"id": 2})]}) as hub:
+        with HubClient(hub.url, "t") as client:
+            assert client.post("/api/x", {"a": 1}) == {"id": 1}
+            assert client.get("/api/y") == {"id": 2}
+            client.post("/api/x", {"a": 1})
+        keys = [headers.get("Idempotency-Key") for headers in hub.headers]
+        assert keys[0] == keys[1] != keys[4]
+        assert keys[2] is keys[3] is None
+
+
+def test_but_only_once_and_nothing_that_could_happen_twice() -> None:
+    routes = dict.fromkeys(("POST /api/x", "PATCH /api/x", "DELETE /api/x", "POST /api/auth/login"), DROP)
+    with StubHub(routes) as hub, HubClient(hub.url, "t") as client:
+        for call, tries in (
+            (lambda: client.post("/api/x"), 2),
+            (lambda: client.patch("/api/x", {}), 1),
+            (lambda: client.delete("/api/x"), 1),
+            (lambda: client.post("/api/auth/login", {}), 1),
+        ):
+            hub.requests.clear()
+            with pytest.raises(e.UnavailableError, match="broke"):
+                call()
+            assert len(hub.requests) == tries
+
+
+def test_a_hub_still_busy_with_the_first_try_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IN_PROGRESS_PAUSE_S", 0.01)
+    busy = problem(409, "idempotency_in_progress")
+    with StubHub({"POST /api/x": [DROP, busy, busy, (201, {"id": 1})]}) as hub, HubClient(hub.url, "t") as client:
+        assert client.post("/api/x") == {"id": 1}
+
+
+def test_versions_go_back_as_they_came() -> None:
+    routes = {
+        "GET /api/jobs/3": (200, {"id": 3}, {"ETag": '"4"'}),
+        "PATCH /api/jobs/3": (200, {"id": 3}),
+        "DELETE /api/jobs/3": (204, None),
+    }
+    with StubHub(routes) as hub, HubClient(hub.url, "t") as client:
+        _, version = client.get_version("/api/jobs/3")
+        client.patch("/api/jobs/3", {"name": "x"}, version)
+        client.delete("/api/jobs/3", version)
+        assert [headers.get("If-Match") for headers in hub.headers] == [None, '"4"', '"4"']
+
+
+def test_a_list_that_is_none_is_said() -> None:
+    with (
+        StubHub({"GET /api/x": (200, {"hello": 1})}) as hub,
+        HubClient(hub.url) as client,
+        pytest.raises(e.FluxError, match="no FileFlux hub of this version"),
+    ):
+        list(client.pages("/api/x"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fileflux.cli import credentials
-from fileflux.cli.connect import DEFAULT_URL, connect, split_place
+from fileflux.cli.connect import DEFAULT_URL, connect
 from fileflux.cli.options import Settings
 from fileflux.errors import AuthError, ConfigError
 
@@ -31,17 +31,3 @@ def test_a_logins_consent_to_plain_http_is_for_its_hub_only(tmp_path) -> None:
     credentials.save(LOGIN, path)
     with pytest.raises(ConfigError, match="--insecure"):
         connect(Settings(url="http://other.example", token="t"), path)
-
-
-@pytest.mark.parametrize(
-    ("place", "parts"),
-    [("a:/b", ("a", "/b")), ("a:C:\\b", ("a", "C:\\b")), ("web 1:x:y", ("web 1", "x:y")), ("a: ", ("a", " "))],
-)
-def test_places(place: str, parts: tuple[str, str]) -> None:
-    assert split_place(place) == parts
-
-
-@pytest.mark.parametrize("place", ["", ":", "a", "a:", ":/b", "/b"])
-def test_places_without_an_agent_or_a_path(place: str) -> None:
-    with pytest.raises(ConfigError):
-        split_place(place)

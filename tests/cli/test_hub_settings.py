@@ -36,11 +36,18 @@ def test_limits_and_secrets_come_from_the_environment(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     "environment",
-    [{"FILEFLUX_PORT": "70000"}, {"FILEFLUX_PORT": "x"}, {"FILEFLUX_WORKERS": "0"}, {"FILEFLUX_LIMITS_BOGUS": "1"}, {"FILEFLUX_LIMITS_LIST_PAGE": "-1"}],
+    [{"FILEFLUX_LOG_FORMAT": "xml"}, {"FILEFLUX_LOG_LEVEL": "loud"}, {"FILEFLUX_PORT": "70000"}, {"FILEFLUX_PORT": "x"}, {"FILEFLUX_WORKERS": "0"}, {"FILEFLUX_LIMITS_BOGUS": "1"}, {"FILEFLUX_LIMITS_LIST_PAGE": "-1"}],
 )  # fmt: skip
 def test_bad_values_are_named(environment: dict[str, str]) -> None:
     with pytest.raises(ConfigError):
         hub_settings({}, None, environment)
+
+
+def test_logging() -> None:
+    made = hub_settings({"log_format": "json"}, None, {"FILEFLUX_LOG_FORMAT": "console", "FILEFLUX_LOG_LEVEL": "debug"})
+    assert (made.log_format, made.log_level) == ("json", "debug")
+    made = hub_settings({}, None, {})
+    assert (made.log_format, made.log_level) == ("console", "info")
 
 
 def test_tls_and_proxies(tmp_path) -> None:

@@ -18,3 +18,8 @@ def test_a_job_is_made_of_two_places(command: Command, hub: StubHub) -> None:
     }  # fmt: skip
     for place in ("/srv", ":/srv", "web-1:", "nobody:/x"):
         assert command("jobs", "create", "j", place, "7:/x")[0] in (ExitCode.USAGE, ExitCode.NOT_FOUND)
+
+
+def test_people_see_places(command: Command) -> None:
+    out = command("jobs", "list")[1]
+    assert out.splitlines()[1] == "3   nightly  web-1:/a  #99:/b       yes"

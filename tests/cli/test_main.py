@@ -65,6 +65,19 @@ def test_a_traceback_only_when_asked_for(fileflux: Command) -> None:
         assert "Traceback" in fileflux("-vv", "--url", hub.url, "--token", "t", "runs", "show", "5")[2]
 
 
+def test_flags_may_stand_behind_the_command_too(fileflux: Command) -> None:
+    made = {"token": {"id": 4}, "value": "ffx_value"}
+    with StubHub(
+        {
+            "POST /api/tokens": (201, made),
+            "GET /api/agents": (200, {"items": [{"id": 1, "name": "-q"}], "next_cursor": None}),
+        }
+    ) as hub:
+        before = ("--url", hub.url, "--token", "t")
+        assert fileflux(*before, "tokens", "create", "-q", "--", "-q") == (ExitCode.OK, "ffx_value\n", "")
+        assert "Traceback" in fileflux(*before, "runs", "show", "5", "-vv", "--no-color")[2]
+
+
 def test_address_and_token_come_from_the_environment_and_flags_win(
     fileflux: Command, monkeypatch: pytest.MonkeyPatch, tmp_path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -31,6 +32,46 @@ def test_until_it_ends_with_a_line_per_change_of_status() -> None:
     assert (result.exit_code, result.status, result.failures) == (ExitCode.OK, "succeeded", ())
     assert said.splitlines() == ["run 5: planning", "run 5: transferring", "run 5: verifying", "run 5: succeeded"]
     assert "2 files moved" in summary(result)
+
+
+def test_words_of_others_stay_as_they_are() -> None:
+    run = run_record(reason="agent :b: [red]is[/red] away \x1b[2J")
+    _, said = follow({"GET /api/runs/5": [(200, run), (200, run_record(status="succeeded"))]})
+    assert said.splitlines()[0] == "run 5: transferring (agent :b: [red]is[/red] away \\x1b[2J)"
+    _, said = follow({"GET /api/runs/5": [(200, run), (200, run_record(status="succeeded"))]}, terminal=True)
+    assert "agent :b: [red]is[/red] away \\x1b[2J" in said
+
+
+def test_a_pipe_hears_now_and_then_how_far_it_is() -> None:
+    answers = [(200, run_record(bytes_done=1024 + 10 * number, bytes_total=2**20)) for number in range(30)]
+    _, said = follow({"GET /api/runs/5": [*answers, (200, run_record(status="succeeded"))]})
+    lines = said.splitlines()
+    assert len(lines) == 3
+    assert "50% · 1/2 files · 1.2 KiB/1.0 MiB · 20 B/s" in lines[1]
+    assert lines[1].endswith("1 file left")
+
+
+@pytest.mark.parametrize("width", [1, 5, 12, 24, 40, 80, 200])
+def test_the_bar_fits_any_terminal(width: int) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=width, height=10)
+    long = {"reason": "x" * 300, "files_failed": 1, "bytes_total": 2**60}
+    answers = [
+        (200, run_record(**long)),
+        (200, run_record(status="planning", files_total=None, **long)),
+        (200, run_record(status="succeeded")),
+    ]
+    clock = FakeClock()
+    with StubHub({"GET /api/runs/5": answers}) as hub, HubClient(hub.url, "t") as client:
+        watch_run(client, 5, console, clock=clock, pause=clock.advance)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    assert max(len(line) for line in re.split(r"[\r\n]", plain)) <= width
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    _, said = follow({"GET /api/runs/5": [(200, run_record()), (200, run_record(status="succeeded"))]}, terminal=True)
+    assert said.splitlines() == ["run 5: transferring", "run 5: succeeded"]
 
 
 def test_a_terminal_sees_files_bytes_and_status() -> None:

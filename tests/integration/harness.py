@@ -123,7 +123,8 @@ class Hub:
         self._client: HubClient | None = None
         self._starts = 0
 
-    def start(self) -> Hub:
+    def begin(self) -> Process:
+        """Start it, and wait for nothing."""
         self._starts += 1
         command = [
             sys.executable, "-m", "fileflux.cli.main", "serve",
@@ -132,6 +133,10 @@ class Hub:
         if self._database_url:
             command += ["--database-url", self._database_url]
         self.process = Process(command, self.folder / f"hub-{self._starts}.log", self._env)
+        return self.process
+
+    def start(self) -> Hub:
+        self.begin()
 
         def listening() -> str | None:
             assert self.process is not None
@@ -155,6 +160,11 @@ class Hub:
     def client(self) -> HubClient:
         assert self._client is not None
         return self._client
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of its process."""
+        return {**os.environ, **self._env}
 
     @property
     def server_pid(self) -> int:

@@ -17,6 +17,7 @@ import websocket
 
 from tests.integration.bad_frames import CHUNKS, MIB, REFUSED, SPOILED, WRONG
 from tests.integration.conftest import Site
+from tests.integration.flow import scrape
 from tests.integration.harness import wait_for
 from tests.integration.hostile import CHUNK, DestinationPeer, SourcePeer, audited, numbered
 
@@ -111,6 +112,7 @@ def test_a_refused_frame_spoils_nothing(
 def test_a_wrong_chunk_is_asked_for_again(
     site: Site, attacker: Attacker, folder: Path, harmless: None, case: str
 ) -> None:
+    before = scrape(site)
     peer, run_id = begin(site, attacker, folder, numbered(CHUNKS), hub_check="all")
     with peer:
         peer.post(WRONG[case](peer))
@@ -118,6 +120,11 @@ def test_a_wrong_chunk_is_asked_for_again(
         assert peer.finish() == "released"
         check_refused(site, peer, "bad_chunk")
     assert site.hub.wait_ended(run_id)["status"] == "succeeded"
+    after = scrape(site)
+    # By the destination, by the hub, or by both.
+    assert after["fileflux_chunks_refused_total"][""] - before["fileflux_chunks_refused_total"][""] in (1, 2)
+    refused = "fileflux_messages_refused_total"
+    assert after[refused]["bad_chunk"] == before[refused]["bad_chunk"] + 1
     assert (folder / "evil.bin").read_bytes() == peer.content
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fileflux.jobs.run import TABLE, RunMachine
+from fileflux.jobs.run import TABLE, Event, RunMachine
 from fileflux.jobs.status import RunStatus, TransferStatus
 
 pytestmark = pytest.mark.unit
@@ -23,6 +23,25 @@ def test_terminal_statuses_have_no_way_out() -> None:
     assert set(TABLE) == set(RunStatus)
 
 
+_OUT = {Event.LISTING_FAILED: {"failed"}, Event.CANCELLED: {"cancelled"}}
+_LIVE = _OUT | {Event.PAUSED: {"paused"}, Event.AGENT_MISSING: {"waiting_agent"}}
+_RESULTS = {"succeeded", "partial", "failed", "cancelled"}
+EXPECTED: dict[str, dict[Event, set[str]]] = {
+    "queued": _LIVE | {Event.AGENTS_READY: {"planning"}},
+    "waiting_agent": _LIVE | {Event.AGENTS_READY: {"planning", "transferring", "verifying"}, Event.ALL_DONE: _RESULTS},
+    "planning": _LIVE | {Event.LISTED: {"transferring"}},
+    "transferring": _LIVE | {Event.FILES_DONE: {"verifying"}},
+    "verifying": _LIVE | {Event.ALL_DONE: _RESULTS},
+    "paused": _OUT | {Event.RESUMED: {"waiting_agent"}},
+}
+
+
+@pytest.mark.parametrize("status", list(RunStatus))
+@pytest.mark.parametrize("event", list(Event))
+def test_every_pair_is_decided(status: RunStatus, event: Event) -> None:
+    assert {to.value for to in TABLE[status].get(event, ())} == EXPECTED.get(status.value, {}).get(event, set())
+
+
 @pytest.mark.parametrize(
     ("ends", "errors", "expected"),
     [
@@ -31,6 +50,10 @@ def test_terminal_statuses_have_no_way_out() -> None:
         ([TransferStatus.COMPLETED, TransferStatus.FAILED], 0, RunStatus.PARTIAL),
         ([TransferStatus.FAILED, TransferStatus.FAILED], 0, RunStatus.FAILED),
         ([TransferStatus.COMPLETED], 1, RunStatus.PARTIAL),
+        ([TransferStatus.COMPLETED, TransferStatus.CANCELLED], 0, RunStatus.PARTIAL),
+        ([TransferStatus.CANCELLED, TransferStatus.CANCELLED], 0, RunStatus.CANCELLED),
+        ([TransferStatus.CANCELLED, TransferStatus.FAILED], 0, RunStatus.FAILED),
+        ([TransferStatus.CANCELLED], 1, RunStatus.FAILED),
     ],
 )
 def test_final_status(ends: list[TransferStatus], errors: int, expected: RunStatus) -> None:
@@ -65,3 +88,67 @@ def test_a_cancelled_run_stays_cancelled() -> None:
     assert not run.agents("waiting")
     assert run.status is RunStatus.CANCELLED
     assert run.reason == "by a person"
+
+
+def stage(name: str) -> RunMachine:
+    run = RunMachine(files_total=1)
+    if name != "queued":
+        run.agents(None)
+    if name in ("transferring", "verifying"):
+        run.all_listed()
+    if name == "verifying":
+        run.file_ended(TransferStatus.COMPLETED)
+        run.files_finished()
+    if name == "waiting_agent":
+        run.agents("waiting for agent B")
+    return run
+
+
+@pytest.mark.parametrize("name", ["queued", "waiting_agent", "planning", "transferring", "verifying"])
+def test_a_paused_run_stays_so_until_it_is_resumed_and_goes_back_to_where_it_was(name: str) -> None:
+    run = stage(name)
+    assert run.status == name
+    assert run.pause("paused by eve")
+    assert not run.pause("paused by adam"), "once is enough"
+    assert (run.status, run.reason) == (RunStatus.PAUSED, "paused by eve")
+    assert not run.agents("waiting for agent B"), "whoever comes and goes"
+    assert not run.agents(None)
+    assert not run.files_finished()
+    assert run.status is RunStatus.PAUSED
+    assert run.resume()
+    assert not run.resume()
+    run.agents(None)
+    assert run.status == {"queued": "planning", "waiting_agent": "planning"}.get(name, name)
+
+
+def test_a_listing_that_ends_during_a_pause_is_not_forgotten() -> None:
+    run = stage("planning")
+    run.pause("paused by eve")
+    run.all_listed()
+    assert run.status is RunStatus.PAUSED
+    run.resume()
+    run.agents(None)
+    assert run.status is RunStatus.TRANSFERRING
+
+
+@pytest.mark.parametrize("end", [lambda run: run.cancel("x"), lambda run: run.fail("the deadline passed")])
+def test_a_paused_run_can_end(end) -> None:
+    run = stage("transferring")
+    run.pause("paused by eve")
+    end(run)
+    assert run.status.terminal
+    assert not run.resume()
+    assert not run.pause("paused by eve")
+
+
+def test_a_revived_transfer_counts_no_more() -> None:
+    run = transferring(2)
+    run.file_ended(TransferStatus.CANCELLED)
+    run.file_ended(TransferStatus.FAILED)
+    run.file_revived(TransferStatus.CANCELLED)
+    run.file_revived(TransferStatus.FAILED)
+    run.file_ended(TransferStatus.COMPLETED)
+    run.file_ended(TransferStatus.COMPLETED)
+    assert run.files_finished()
+    assert run.files_over
+    assert run.finish() is RunStatus.SUCCEEDED

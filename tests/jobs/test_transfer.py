@@ -226,3 +226,37 @@ def test_a_source_that_fails_after_the_commit_changes_nothing() -> None:
     transfer = committing()
     assert transfer.failed("io", "late", retryable=True, by="source") == []
     assert transfer.state is State.COMMITTING
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_a_pause_keeps_the_part_and_the_next_attempt_goes_on(steps: int) -> None:
+    transfer = machine()
+    script = [
+        lambda: transfer.begin(1),
+        lambda: transfer.source_accepted(SOURCE),
+        lambda: transfer.destination_accepted(DESTINATION),
+        transfer.have_forwarded,
+    ]
+    for step in script[:steps]:
+        step()
+    effects = transfer.pause("paused by eve")
+    if steps == 0:
+        assert effects == [], "it has no attempt"
+        return
+    ends = ["source"] if steps == 1 else ["source", "destination"]
+    assert sent(effects) == [(role, m.CancelTransfer) for role in ends]
+    assert not any(effect.item.discard for effect in effects if isinstance(effect, Send))
+    assert effects[len(ends) :] == [CloseStream(1), Persist(), RetryAfter(0.0)]
+    assert (transfer.state, transfer.status, transfer.reason) == (State.IDLE, TransferStatus.WAITING, "paused by eve")
+    assert transfer.retries == 0, "a pause is no failure"
+    assert transfer.pause("paused by adam") == []
+    (request,) = [effect for effect in transfer.begin(2) if isinstance(effect, Send)]
+    assert (request.item.attempt, request.item.have) == (2, True)
+
+
+def test_a_pause_lets_a_commit_come_to_its_end() -> None:
+    transfer = committing()
+    assert transfer.pause("paused by eve") == []
+    transfer.destination_completed(DELIVERED)
+    assert transfer.status is TransferStatus.COMPLETED
+    assert transfer.pause("paused by eve") == []

@@ -30,5 +30,11 @@ def test_after_the_commit_nothing_but_the_destination_ends_it_well() -> None:
     assert all(Event.DELIVERED not in steps for state, steps in TABLE.items() if state is not State.COMMITTING)
 
 
+def test_a_pause_takes_back_whatever_has_an_attempt_that_is_not_committed() -> None:
+    paused = {state for state, steps in TABLE.items() if Event.PAUSED in steps}
+    assert paused == {State.OPENING_SOURCE, State.OPENING_DESTINATION, State.COMPARING, State.MOVING}
+    assert all(TABLE[state][Event.PAUSED] is State.IDLE for state in paused)
+
+
 def test_what_only_a_peer_can_cause_is_marked() -> None:
-    assert {Event.BEGIN, Event.CANCELLED, Event.FAILED, Event.ATTEMPT_LOST}.isdisjoint(REFUSED_EVENTS)
+    assert {Event.BEGIN, Event.CANCELLED, Event.FAILED, Event.ATTEMPT_LOST, Event.PAUSED}.isdisjoint(REFUSED_EVENTS)

@@ -5,9 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fileflux.errors import ConflictError, FluxError, ForbiddenError, NotFoundError
+from fileflux.clock import SystemClock
+from fileflux.errors import ConfigError, ConflictError, FluxError, ForbiddenError, NotFoundError
 from fileflux.storage import agents, settings, tokens, users
+from fileflux.storage.pages import Ask
 from fileflux.storage.pool import Database
+from fileflux.web.identity import Signer
 
 
 def test_an_agent_from_new_to_revoked(database: Database) -> None:
@@ -48,9 +51,9 @@ def test_agent_names_are_unique_and_storable(database: Database) -> None:
         with pytest.raises(ConflictError, match="one"):
             agents.create(tx, "one")
         with pytest.raises(ConflictError, match="one"):
-            agents.rename(tx, two.id, "one")
-        assert agents.rename(tx, two.id, "three").name == "three"
-        assert agents.rename(tx, one.id, "one").name == "one"
+            agents.update(tx, two.id, name="one")
+        assert agents.update(tx, two.id, name="three").name == "three"
+        assert agents.update(tx, one.id, name="one").name == "one"
         for bad in ("a\0b", "\ud800"):
             with pytest.raises(FluxError) as caught:
                 agents.create(tx, bad)
@@ -59,9 +62,8 @@ def test_agent_names_are_unique_and_storable(database: Database) -> None:
             with pytest.raises(NotFoundError):
                 act(tx, 12345)
         with pytest.raises(NotFoundError):
-            agents.rename(tx, 12345, "x")
-        assert [row.name for row in agents.list_page(tx, 1)] == ["one"]
-        assert [row.name for row in agents.list_page(tx, 5, one.id)] == ["three"]
+            agents.update(tx, 12345, name="x")
+        assert [row.name for row in agents.LIST.page(tx, Ask(5)).rows] == ["one", "three"]
 
 
 def test_a_token_is_stored_as_a_hash_only(database: Database) -> None:
@@ -75,7 +77,7 @@ def test_a_token_is_stored_as_a_hash_only(database: Database) -> None:
         stored = tx.all("SELECT to_jsonb(t)::text, sha256 FROM agent_tokens t")
         assert value not in stored[0][0]
         assert bytes(stored[0][1]) == hashlib.sha256(value.encode()).digest()
-        tokens.touch(tx, row.id)
+        tokens.used(tx, [row.id])
         used = tokens.get(tx, row.id)
         assert used is not None
         assert used.last_used_at is not None
@@ -109,8 +111,8 @@ def test_only_live_tokens_are_found(database: Database) -> None:
         ):
             assert tokens.find_live(tx, bad) is None
         assert tokens.find_live(tx, tokens.with_pin(valid, "0a" * 32)) == tokens.find_live(tx, valid)
-        assert [row.name for row in tokens.list_page(tx, 10)] == ["old", "new", "gone"]
-        assert tokens.list_page(tx, 10, agent_id=agent.id + 1) == []
+        assert [row.name for row in tokens.LIST.page(tx, Ask(10)).rows] == ["old", "new", "gone"]
+        assert tokens.LIST.page(tx, Ask(10, filters={"agent_id": agent.id + 1})).rows == []
         with pytest.raises(NotFoundError):
             tokens.revoke(tx, 999)
         with pytest.raises(NotFoundError):
@@ -128,11 +130,38 @@ def test_users_are_found_in_any_case(database: Database) -> None:
         for nobody in ("", "bob@example.org", "a\0", "\ud800", "' OR 1=1 --"):
             assert users.by_email(tx, nobody) is None
         users.create(tx, "eve@example.org", "h", "viewer")
-        users.end_sessions(tx, user.id)
         assert users.count_admins(tx) == 1
-        again = users.get(tx, user.id)
-        assert again is not None
-        assert again.session_version == 2
+        assert users.lock_admins(tx) == {user.id}
+        with pytest.raises(ConflictError):
+            users.update(tx, user.id, {"email": "EVE@example.org"})
+        changed = users.update(tx, user.id, {"email": "ANN@example.org", "name": "Ann", "role": "viewer"})
+        assert changed == users.locked(tx, user.id)
+        assert (changed.email, changed.name, changed.role) == ("ANN@example.org", "Ann", "viewer")
+        assert users.update(tx, user.id, {}) == changed
+        assert users.lock_admins(tx) == frozenset()
+        users.rehash(tx, user, "newer")
+        users.rehash(tx, user, "from what it no longer is")
+        assert users.locked(tx, user.id).password_hash == "newer"
+        users.delete(tx, user.id)
+        for act in (lambda: users.locked(tx, user.id), lambda: users.update(tx, user.id, {"name": "x"})):
+            with pytest.raises(NotFoundError):
+                act()
+
+
+def test_hub_settings_are_kept_beside_each_other(database: Database) -> None:
+    with database.transaction() as tx:
+        assert settings.hub(tx) == settings.HubSettings()
+        settings.change_hub(tx, {"site_name": "Ärzte"})
+        changed = settings.change_hub(tx, {"max_key_days": 7, "default_token_days": 30})
+        assert changed == settings.hub(tx) == settings.HubSettings("Ärzte", 30, 7)
+
+
+@pytest.mark.parametrize("stored", ["", "changeme", "not base64!", 7, None])
+def test_a_secret_that_was_made_by_hand_is_refused(database: Database, stored: object) -> None:
+    with database.transaction() as tx:
+        settings.put(tx, "secret.jwt", stored)
+        with pytest.raises(ConfigError):
+            Signer(settings.secret(tx, "jwt"), SystemClock())
 
 
 def test_a_secret_is_made_once(database: Database) -> None:

@@ -11,6 +11,7 @@ import pytest
 from fileflux.errors import ConfigError, ConflictError, FluxError, NotFoundError, UnavailableError
 from fileflux.protocol.limits import DEFAULT_LIMITS
 from fileflux.storage import agents
+from fileflux.storage.pages import Ask
 from fileflux.storage.pool import Database
 from tests.conftest import administer, with_database
 
@@ -28,7 +29,7 @@ def cut_all(url: str) -> None:
 
 def names(database: Database) -> list[str]:
     with database.transaction() as tx:
-        return [row.name for row in agents.list_page(tx, 100)]
+        return [row.name for row in agents.LIST.page(tx, Ask(100)).rows]
 
 
 def test_commit_and_roll_back(database: Database) -> None:

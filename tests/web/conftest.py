@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,12 +11,17 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from fileflux.actors.messages import RoundTrip
 from fileflux.audit import log as audit
+from fileflux.bus.bus import Bus
 from fileflux.clock import FakeClock
-from fileflux.errors import ConflictError, NotFoundError, UnavailableError
+from fileflux.errors import UnavailableError
 from fileflux.protocol.limits import Limits
+from fileflux.protocol.messages import BrowseResult, DoctorResult
 from fileflux.storage import jobs, runs, users
+from fileflux.storage.pages import Ask
 from fileflux.storage.pool import Database
+from fileflux.storage.transfers import TransferRow
 from fileflux.web.app import create_app
 from fileflux.web.context import Role
 from fileflux.web.deps import Deps, LiveAgent
@@ -31,39 +37,70 @@ class ScriptedHub:
     database: Database
     live_agents: dict[int, LiveAgent] = field(default_factory=dict)
     live_runs: dict[int, Any] = field(default_factory=dict)
-    cuts: list[tuple[int, str]] = field(default_factory=list)
-    cancelled: list[int] = field(default_factory=list)
+    cuts: list[tuple[int, str, int | None]] = field(default_factory=list)
+    token_limits: list[tuple[int, int, datetime]] = field(default_factory=list)
+    browsed: list[tuple[int, str, str | None, int]] = field(default_factory=list)
+    browse_answer: BrowseResult | None = None
+    doctor_answer: DoctorResult | None = None
+    told: list[tuple[str, int]] = field(default_factory=list)
+    """What runs were told of what people want of them."""
+    live_chunks: dict[int, list[str]] = field(default_factory=dict)
     passwords_checked: list[str] = field(default_factory=list)
     workers_away: bool = False
 
     def start(self, job_id: int, requested_by: str) -> runs.RunRow:
         with self.database.transaction() as tx:
-            job = jobs.get(tx, job_id)
-            if job is None:
-                raise NotFoundError(f"there is no job {job_id}")
-            return runs.create(tx, job, requested_by)
+            return runs.create(tx, jobs.to_run(tx, job_id), requested_by)
 
-    def cancel(self, run_id: int, requested_by: str) -> None:
-        with self.database.transaction() as tx:
-            if runs.get(tx, run_id) is None:
-                raise NotFoundError(f"there is no run {run_id}")
-        if run_id in self.cancelled:
-            raise ConflictError("it has ended already")
-        self.cancelled.append(run_id)
+    def begin(self, run_id: int) -> None:
+        self.told.append(("begin", run_id))
+
+    def asked(self, run_id: int) -> None:
+        self.told.append(("asked", run_id))
+
+    def cancel_transfer(self, row: TransferRow, requested_by: str) -> None:
+        self.told.append(("cancel", row.id))
+
+    def resume_transfer(self, run_id: int, transfer_id: int, requested_by: str) -> None:
+        self.told.append(("resume", transfer_id))
+
+    def chunks(self, run_id: int, transfer_id: int, first: int, count: int) -> list[str] | None:
+        known = self.live_chunks.get(transfer_id)
+        return None if known is None else known[first : first + count]
 
     def progress(self, run_id: int) -> Any:
         return self.live_runs.get(run_id)
 
+    def ids(self) -> list[int]:
+        return list(self.live_runs)
+
     def status(self, agent_id: int) -> LiveAgent | None:
         return self.live_agents.get(agent_id)
 
-    def cut(self, agent_id: int, reason: str) -> None:
-        self.cuts.append((agent_id, reason))
+    def online(self) -> list[int]:
+        return [agent_id for agent_id, live in self.live_agents.items() if live.online]
 
-    def test(self, agent_id: int, timeout: float) -> float:
+    def cut(self, agent_id: int, reason: str, token_id: int | None = None) -> None:
+        self.cuts.append((agent_id, reason, token_id))
+
+    def limit_token(self, agent_id: int, token_id: int, expires_at: datetime) -> None:
+        self.token_limits.append((agent_id, token_id, expires_at))
+
+    def test(self, agent_id: int) -> RoundTrip:
         if agent_id not in self.live_agents:
             raise UnavailableError("the agent is not connected")
-        return 0.0125
+        return RoundTrip(0.0125, self.live_agents[agent_id].transport)
+
+    def browse(self, agent_id: int, path: str, after: str | None, limit: int) -> BrowseResult:
+        self.browsed.append((agent_id, path, after, limit))
+        if self.browse_answer is None:
+            raise UnavailableError("the agent is not connected", code="agent_offline")
+        return self.browse_answer
+
+    def examine(self, agent_id: int) -> DoctorResult:
+        if self.doctor_answer is None:
+            raise UnavailableError("the agent is not connected", code="agent_offline")
+        return self.doctor_answer
 
     def hash(self, password: str) -> str:
         return f"hash of {password}"
@@ -72,7 +109,10 @@ class ScriptedHub:
         if self.workers_away:
             raise UnavailableError("no worker")
         self.passwords_checked.append(password)
-        return password_hash == f"hash of {password}"
+        return password_hash in (f"hash of {password}", f"old hash of {password}")
+
+    def outdated(self, password_hash: str) -> bool:
+        return password_hash.startswith("old")
 
 
 @dataclass
@@ -91,6 +131,9 @@ class Api:
 
     def post(self, path: str, body: Any = None) -> TestResponse:
         return self.call("POST", path, body)
+
+    def patch(self, path: str, body: Any) -> TestResponse:
+        return self.call("PATCH", path, body)
 
     def delete(self, path: str) -> TestResponse:
         return self.call("DELETE", path)
@@ -113,7 +156,7 @@ def limits() -> Limits:
 
 @pytest.fixture
 def app(database: Database, hub: ScriptedHub, clock: FakeClock, limits: Limits) -> Flask:
-    return create_app(Deps(database, None, limits, SECRET, clock, hub, hub, hub, hub))
+    return create_app(Deps(database, Bus(), limits, SECRET, clock, hub, hub, hub, hub))
 
 
 @pytest.fixture
@@ -148,7 +191,7 @@ def audited(database: Database):
 
     def read() -> list[tuple[str, str, str, str]]:
         with database.transaction() as tx:
-            rows = audit.list_page(tx, 200, None)
+            rows = audit.LIST.page(tx, Ask(200, descending=True)).rows
         return [(row.actor, row.action, row.object, row.outcome) for row in sorted(rows, key=lambda row: row.id)]
 
     return read

@@ -67,8 +67,10 @@ def test_without_a_token_nothing_is_told_of_any_link(app: Flask, agent: Agent, a
 
 
 def test_a_users_token_is_none(app: Flask, agent: Agent, admin: Any) -> None:
-    for answer in ask_all(app, f"Bearer {admin.token}", agent.link_id):
-        assert answer.status_code == 401
+    key = admin.post("/api/keys", {"name": "k", "scopes": ["all"]}).json["value"]
+    for value in (admin.token, key):
+        for answer in ask_all(app, f"Bearer {value}", agent.link_id):
+            assert answer.status_code == 401
 
 
 def test_a_token_in_the_address_is_none(app: Flask, agent: Agent) -> None:

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from flask import Flask
+from structlog.testing import capture_logs
 
 from fileflux.errors import ConfigError
 from fileflux.web.app import MAX_BODY, create_app
@@ -65,6 +66,23 @@ def test_the_description_covers_every_route(app: Flask, admin: Api, anonymous: A
     assert described == routes - {("GET", "/api/openapi.json")}
     assert spec["paths"]["/api/runs/{run_id}"]["parameters"][0]["schema"]["type"] == "integer"
     assert "JobIn" in spec["components"]["schemas"]
+
+
+def test_each_request_is_noted_with_its_route_and_nothing_of_its_content(admin: Api, anonymous: Api) -> None:
+    with capture_logs() as logs:
+        admin.post("/api/agents", {"name": "private-name"})
+        admin.get("/api/agents/424242?limit=private")
+        anonymous.get("/private/path")
+        anonymous.get("/healthz")
+    noted = [entry for entry in logs if entry["event"] == "request"]
+    assert [(one["log_level"], one["method"], one["route"], one["status"]) for one in noted] == [
+        ("info", "POST", "/api/agents", 201),
+        ("debug", "GET", "/api/agents/<id:agent_id>", 404),
+        ("debug", "GET", "", 404),
+    ]
+    assert all(one["milliseconds"] >= 0 for one in noted)
+    assert "private" not in str(logs)
+    assert admin.token not in str(logs)
 
 
 def test_a_guessable_secret_is_refused(app: Flask) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from fileflux.clock import FakeClock
 from fileflux.errors import AuthError, ConfigError
-from fileflux.web.identity import LIFETIMES, Claims, Signer
+from fileflux.web.identity import ACCESS_LIFETIME, Claims, Signer
 
 pytestmark = pytest.mark.unit
 
@@ -43,40 +43,38 @@ def payload_of(token: str) -> dict:
 
 
 def test_a_token_reads_back_until_it_expires(signer: Signer, clock: FakeClock) -> None:
-    token, expires_at = signer.issue(Claims(7, 3), "access")
-    assert expires_at == clock.utc_now() + LIFETIMES["access"]
-    clock.advance(LIFETIMES["access"].total_seconds() - 1)
-    assert signer.read(token, "access") == Claims(7, 3)
+    token, expires_at = signer.issue(Claims(7, 5, 3))
+    assert expires_at == clock.utc_now() + ACCESS_LIFETIME
+    clock.advance(ACCESS_LIFETIME.total_seconds() - 1)
+    assert signer.read(token) == Claims(7, 5, 3)
     clock.advance(1)
     with pytest.raises(AuthError) as caught:
-        signer.read(token, "access")
+        signer.read(token)
     assert caught.value.code == "token_expired"
 
 
-def test_an_access_token_is_no_refresh_token_and_vice_versa(signer: Signer) -> None:
-    access, _ = signer.issue(Claims(1, 1), "access")
-    refresh, _ = signer.issue(Claims(1, 1), "refresh")
-    for token, kind in ((access, "refresh"), (refresh, "access")):
-        with pytest.raises(AuthError):
-            signer.read(token, kind)
+def test_a_token_for_another_purpose_is_none(signer: Signer) -> None:
+    payload = payload_of(signer.issue(Claims(1, 1, 1))[0])
+    with pytest.raises(AuthError):
+        signer.read(forged({"alg": "HS256", "typ": "JWT"}, payload | {"aud": "refresh"}))
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "nOnE", "HS512", "RS256", ""])
 def test_only_our_algorithm_counts(signer: Signer, algorithm: str) -> None:
-    payload = payload_of(signer.issue(Claims(1, 1), "access")[0])
+    payload = payload_of(signer.issue(Claims(1, 1, 1))[0])
     digest = hashlib.sha512 if algorithm == "HS512" else hashlib.sha256
     signed = forged({"alg": algorithm, "typ": "JWT"}, payload, digest=digest)
     for token in (signed, signed.rpartition(".")[0] + "."):
         with pytest.raises(AuthError):
-            signer.read(token, "access")
+            signer.read(token)
 
 
 @pytest.mark.parametrize("name", ["kid", "jku", "x5u", "jwk", "crit", "b64"])
 def test_a_header_that_says_more_is_refused_even_with_the_right_signature(signer: Signer, name: str) -> None:
-    payload = payload_of(signer.issue(Claims(1, 1), "access")[0])
-    assert signer.read(forged({"alg": "HS256", "typ": "JWT"}, payload), "access") == Claims(1, 1)
+    payload = payload_of(signer.issue(Claims(1, 1, 1))[0])
+    assert signer.read(forged({"alg": "HS256", "typ": "JWT"}, payload)) == Claims(1, 1, 1)
     with pytest.raises(AuthError):
-        signer.read(forged({"alg": "HS256", "typ": "JWT", name: "../../dev/null"}, payload), "access")
+        signer.read(forged({"alg": "HS256", "typ": "JWT", name: "../../dev/null"}, payload))
 
 
 @pytest.mark.parametrize(
@@ -85,6 +83,10 @@ def test_a_header_that_says_more_is_refused_even_with_the_right_signature(signer
         {"sub": 1},
         {"sub": "1 OR 1=1"},
         {"sub": ""},
+        {"sub": "9" * 19},
+        {"sid": "1"},
+        {"sid": True},
+        {"sid": None},
         {"ver": "1"},
         {"ver": True},
         {"exp": None},
@@ -95,17 +97,17 @@ def test_a_header_that_says_more_is_refused_even_with_the_right_signature(signer
     ],
 )
 def test_wrong_claims_are_refused(signer: Signer, change: dict) -> None:
-    payload = payload_of(signer.issue(Claims(1, 1), "access")[0])
+    payload = payload_of(signer.issue(Claims(1, 1, 1))[0])
     with pytest.raises(AuthError):
-        signer.read(forged({"alg": "HS256", "typ": "JWT"}, payload | change), "access")
+        signer.read(forged({"alg": "HS256", "typ": "JWT"}, payload | change))
 
 
-@pytest.mark.parametrize("claim", ["iss", "aud", "sub", "ver", "iat", "exp"])
+@pytest.mark.parametrize("claim", ["iss", "aud", "sub", "sid", "ver", "iat", "exp"])
 def test_each_claim_is_required(signer: Signer, claim: str) -> None:
-    payload = payload_of(signer.issue(Claims(1, 1), "access")[0])
+    payload = payload_of(signer.issue(Claims(1, 1, 1))[0])
     del payload[claim]
     with pytest.raises(AuthError):
-        signer.read(forged({"alg": "HS256", "typ": "JWT"}, payload), "access")
+        signer.read(forged({"alg": "HS256", "typ": "JWT"}, payload))
 
 
 @pytest.mark.parametrize(
@@ -113,13 +115,13 @@ def test_each_claim_is_required(signer: Signer, claim: str) -> None:
 )
 def test_garbage_is_refused(signer: Signer, token: str) -> None:
     with pytest.raises(AuthError):
-        signer.read(token, "access")
+        signer.read(token)
 
 
 def test_another_secret_is_refused(signer: Signer, clock: FakeClock) -> None:
-    token, _ = Signer(bytes(range(1, 65)), clock).issue(Claims(1, 1), "access")
+    token, _ = Signer(bytes(range(1, 65)), clock).issue(Claims(1, 1, 1))
     with pytest.raises(AuthError):
-        signer.read(token, "access")
+        signer.read(token)
 
 
 @pytest.mark.parametrize("secret", [b"", b"changeme", b"x" * 31, b"x" * 64, b"changeme" * 8])
@@ -128,5 +130,6 @@ def test_a_secret_that_can_be_guessed_is_refused(secret: bytes, clock: FakeClock
         Signer(secret, clock)
 
 
-def test_refresh_tokens_live_longer() -> None:
-    assert LIFETIMES["access"] <= timedelta(hours=1) < LIFETIMES["refresh"]
+def test_access_tokens_are_short(signer: Signer) -> None:
+    assert timedelta(minutes=5) <= ACCESS_LIFETIME <= timedelta(hours=1)
+    assert len(signer.issue(Claims(2**62, 2**62, 2**31))[0]) < 400

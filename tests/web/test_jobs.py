@@ -3,8 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
 
-from tests.web.conftest import Api
+from fileflux.bus.events import JobChanged
+from fileflux.storage import runs
+from fileflux.web.context import deps
+from tests.web.conftest import Api, ScriptedHub
 
 
 def test_a_job_has_the_defaults_of_its_reference(admin: Api, job_body: dict[str, Any], audited) -> None:
@@ -140,3 +145,192 @@ def test_running_answers_202_and_where_to_follow(admin: Api, job_body: dict[str,
 def test_jobs_that_do_not_exist(admin: Api) -> None:
     assert admin.get("/api/jobs/424242").status_code == 404
     assert admin.post("/api/jobs/424242/run").status_code == 404
+
+
+def edit(api: Api, job_id: int, change: dict[str, Any], **headers: str) -> TestResponse:
+    return api.call("PATCH", f"/api/jobs/{job_id}", change, **headers)
+
+
+def test_an_edit_changes_what_it_names_and_nothing_else(
+    admin: Api, app: Flask, hub: ScriptedHub, job_body: dict[str, Any]
+) -> None:
+    with app.app_context():
+        events = deps().bus.subscribe([JobChanged], 10)
+    job = admin.post("/api/jobs", job_body | {"tags": ["a"], "retry": {"attempts": 1, "delay": 7.0}}).json
+    run = admin.post(f"/api/jobs/{job['id']}/run").json
+    edited = edit(admin, job["id"], {"source_path": "/srv/new", "retry": {"attempts": 9}, "enabled": False})
+    assert edited.status_code == 200, edited.text
+    expected = job | {
+        "source_path": "/srv/new",
+        "retry": {"attempts": 9, "delay": 7.0, "factor": 2.0},
+        "enabled": False,
+        "version": 2,
+    }
+    assert edited.json | {"updated_at": ""} == expected | {"updated_at": ""}
+    assert edited.headers["ETag"] == '"2"'
+    assert admin.get(f"/api/jobs/{job['id']}").json == edited.json
+    with hub.database.transaction() as tx:
+        before = runs.get(tx, run["id"])
+        action, job_named, detail = tx.one("SELECT action, object, detail FROM audit ORDER BY id DESC LIMIT 1") or ()
+    assert before is not None
+    assert before.spec["source_path"] == "/srv/data"
+    assert (action, job_named, detail["changes"]) == (
+        "job.changed",
+        f"job:{job['id']}",
+        {
+            "source_path": ["/srv/data", "/srv/new"],
+            "retry": [job["retry"], expected["retry"]],
+            "enabled": [True, False],
+        },
+    )
+    # Nothing to change is no change.
+    assert edit(admin, job["id"], {}).json == edited.json == edit(admin, job["id"], {"enabled": False}).json
+    assert events.take_all() == [JobChanged(job["id"], 1, deleted=False), JobChanged(job["id"], 2, deleted=False)]
+
+
+def test_versions_are_kept_with_who_made_them(admin: Api, as_role, job_body: dict[str, Any]) -> None:
+    job = admin.post("/api/jobs", job_body).json
+    edit(as_role("operator"), job["id"], {"name": "hourly"})
+    admin.post(f"/api/jobs/{job['id']}/disable")
+    first = admin.get(f"/api/jobs/{job['id']}/versions?limit=2").json
+    rest = admin.get(f"/api/jobs/{job['id']}/versions?cursor={first['next_cursor']}").json
+    shown = [
+        (one["version"], one["changed_by"], one["enabled"], one["job"]["name"])
+        for one in first["items"] + rest["items"]
+    ]
+    assert shown == [
+        (3, "admin@example.org", False, "hourly"),
+        (2, "operator@example.org", True, "hourly"),
+        (1, "admin@example.org", True, "nightly"),
+    ]
+    assert rest["next_cursor"] is None
+    assert rest["items"][0]["job"].items() <= job.items()
+    assert admin.get("/api/jobs/424242/versions").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"name": "taken"}, None),
+        ({"name": ""}, "name"),
+        ({"name": None}, "name"),
+        ({"version": 5}, "version"),
+        ({"retry": {"forever": 1}}, "retry.forever"),
+        ({"retry": None}, "retry"),
+        ({"include": ["{" * 500]}, "include"),
+        ({"destination_agent_id": 424242}, "destination_agent_id"),
+        ({"destination_path": ["/a", "/b"]}, "destination_path"),
+        ({"enabled": "no"}, "enabled"),
+    ],
+)
+def test_an_edit_is_checked_like_a_new_job(
+    admin: Api, job_body: dict[str, Any], change: dict[str, Any], field: str | None
+) -> None:
+    admin.post("/api/jobs", job_body | {"name": "taken"})
+    job = admin.post("/api/jobs", job_body).json
+    answer = edit(admin, job["id"], change)
+    if field is None:
+        assert (answer.status_code, answer.json["code"]) == (409, "conflict")
+    else:
+        assert (answer.status_code, answer.json["code"], list(answer.json["errors"])) == (422, "invalid", [field])
+    assert admin.get(f"/api/jobs/{job['id']}").json == job
+
+
+def test_an_edit_cannot_make_a_job_that_copies_onto_itself(admin: Api, job_body: dict[str, Any]) -> None:
+    job = admin.post("/api/jobs", job_body | {"destination_agent_id": job_body["source_agent_id"]}).json
+    answer = edit(admin, job["id"], {"destination_path": "/srv/data/"})
+    assert (answer.status_code, list(answer.json["errors"])) == (422, ["destination_path"])
+    admin.delete(f"/api/agents/{job_body['source_agent_id']}")
+    assert "source_agent_id" in edit(admin, job["id"], {"description": "x"}).json["errors"]
+
+
+def test_a_change_can_be_tied_to_a_version(admin: Api, job_body: dict[str, Any]) -> None:
+    made = admin.post("/api/jobs", job_body)
+    path = f"/api/jobs/{made.json['id']}"
+    assert made.headers["ETag"] == '"1"' == admin.get(path).headers["ETag"]
+    for wrong in ('"2"', '"0", "7"', 'W/"1"', "", '""'):
+        for method, where in (
+            ("PATCH", path),
+            ("DELETE", path),
+            ("POST", f"{path}/disable"),
+            ("POST", f"{path}/enable"),
+        ):
+            answer = admin.call(method, where, {"parallel": 2} if method == "PATCH" else None, **{"If-Match": wrong})
+            assert (answer.status_code, answer.json["code"]) == (412, "version_conflict"), (wrong, method)
+    assert edit(admin, made.json["id"], {"parallel": 2}, **{"If-Match": '"1"'}).json["version"] == 2
+    assert admin.call("POST", f"{path}/disable", **{"If-Match": '"7", "2"'}).headers["ETag"] == '"3"'
+    for same in ('"3"', 'W/"3"', '"1", "3"', "*"):
+        answer = admin.call("GET", path, **{"If-None-Match": same})
+        assert (answer.status_code, answer.data, answer.headers["ETag"]) == (304, b"", '"3"')
+    assert admin.call("GET", path, **{"If-None-Match": '"2"'}).status_code == 200
+    assert admin.call("DELETE", path, **{"If-Match": "*"}).status_code == 204
+
+
+def test_a_disabled_job_does_not_run(admin: Api, job_body: dict[str, Any], audited) -> None:
+    job = admin.post("/api/jobs", job_body).json
+    for _ in range(2):
+        assert admin.post(f"/api/jobs/{job['id']}/disable").json["enabled"] is False
+    refused = admin.post(f"/api/jobs/{job['id']}/run")
+    assert (refused.status_code, refused.json["code"]) == (409, "job_disabled")
+    enabled = admin.post(f"/api/jobs/{job['id']}/enable").json
+    assert (enabled["enabled"], enabled["version"]) == (True, 3)
+    assert admin.post(f"/api/jobs/{job['id']}/run").status_code == 202
+    assert [entry[1] for entry in audited()][-2:] == ["job.disabled", "job.enabled"]
+    assert admin.post("/api/jobs/424242/enable").status_code == 404
+
+
+def test_a_deleted_job_is_gone_and_its_runs_stay(
+    admin: Api, app: Flask, hub: ScriptedHub, job_body: dict[str, Any], audited
+) -> None:
+    job = admin.post("/api/jobs", job_body).json
+    run = admin.post(f"/api/jobs/{job['id']}/run").json
+    refused = admin.delete(f"/api/jobs/{job['id']}")
+    assert (refused.status_code, refused.json["code"]) == (409, "job_running")
+    with hub.database.transaction() as tx:
+        tx.execute("UPDATE runs SET status = 'succeeded'")
+    with app.app_context():
+        events = deps().bus.subscribe([JobChanged], 10)
+    assert admin.delete(f"/api/jobs/{job['id']}").status_code == 204
+    assert events.take_all() == [JobChanged(job["id"], 1, deleted=True)]
+    assert audited()[-1][1:3] == ("job.deleted", f"job:{job['id']}")
+    for method, where in (("GET", ""), ("DELETE", ""), ("GET", "/versions"), ("POST", "/run"), ("POST", "/enable")):
+        assert admin.call(method, f"/api/jobs/{job['id']}{where}").status_code == 404, where
+    assert edit(admin, job["id"], {"parallel": 2}).status_code == 404
+    assert admin.get("/api/jobs").json["items"] == []
+    assert admin.get(f"/api/runs/{run['id']}").status_code == 200
+    assert admin.post("/api/jobs", job_body).status_code == 201
+
+
+def test_lists_are_filtered_and_sorted(admin: Api, job_body: dict[str, Any]) -> None:
+    def make(name: str, **change: Any) -> int:
+        return admin.post("/api/jobs", job_body | {"name": name} | change).json["id"]
+
+    one = make("b", tags=["x"])
+    two = make("a", enabled=False, destination_agent_id=job_body["source_agent_id"])
+    sent = make("sent", ad_hoc=True)
+
+    def found(query: str) -> list[int]:
+        return [item["id"] for item in admin.get(f"/api/jobs?{query}").json["items"]]
+
+    assert found("") == [one, two]
+    assert found("ad_hoc=true") == [sent]
+    assert found("sort=name") == found("sort=-id") == [two, one]
+    assert found("tag=x") == found("enabled=true") == found("name=b") == [one]
+    assert found(f"agent_id={job_body['destination_agent_id']}") == [one]
+    assert found(f"agent_id={job_body['source_agent_id']}") == [one, two]
+    assert found("name=%25") == []
+    first = admin.get("/api/jobs?limit=1&sort=-name").json
+    assert [item["id"] for item in first["items"]] == [one]
+    assert found(f"sort=-name&cursor={first['next_cursor']}") == [two]
+    for bad in (
+        "sort=spec",
+        "sort=name;--",
+        "ad_hoc=maybe",
+        "tag=",
+        "id=1",
+        f"sort=name&cursor={first['next_cursor']}",
+        "name=a&name=b",
+    ):
+        assert admin.get(f"/api/jobs?{bad}").status_code == 422, bad
+    assert edit(admin, sent, {"ad_hoc": False}).json["ad_hoc"] is False
+    assert found("") == [one, two, sent]

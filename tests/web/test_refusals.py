@@ -3,13 +3,14 @@ from __future__ import annotations
 from fileflux.audit import log as audit
 from fileflux.clock import FakeClock
 from fileflux.protocol.limits import Limits
+from fileflux.storage.pages import Ask
 from fileflux.storage.pool import Database
 from fileflux.web.refusals import MAX_OBJECT_CHARS, RefusalLog
 
 
 def entries(database: Database) -> list:
     with database.transaction() as tx:
-        return sorted(audit.list_page(tx, 200, None), key=lambda row: row.id)
+        return audit.LIST.page(tx, Ask(200)).rows
 
 
 def test_the_first_few_are_written_and_the_rest_counted(database: Database) -> None:

@@ -49,6 +49,7 @@ def test_a_live_run_that_just_ended_shows_its_end(admin: Api, hub: ScriptedHub, 
     hub.live_runs[run["id"]] = dataclasses.replace(LIVE, status="succeeded", bytes_done=3000)
     shown = admin.get(f"/api/runs/{run['id']}").json
     assert (shown["status"], shown["progress"]) == ("succeeded", 100.0)
+    assert admin.get("/api/runs/424242").status_code == 404
 
 
 def test_what_is_stored_as_ended_is_not_overlaid(admin: Api, hub: ScriptedHub, run: dict[str, Any]) -> None:
@@ -68,17 +69,20 @@ def test_lists_are_filtered(admin: Api, hub: ScriptedHub, run: dict[str, Any]) -
     assert ids("status=succeeded") == [other["id"]]
     assert ids(f"job_id={run['job_id']}&status=queued") == [run["id"]]
     assert ids("job_id=424242") == []
-    for bad in ("status=bogus", "job_id=x", "job_id=0", "sort=id", f"job_id={2**63}"):
+    for bad in ("status=bogus", "job_id=x", "job_id=0", "sort=reason", f"job_id={2**63}"):
         assert admin.get(f"/api/runs?{bad}").status_code == 422
 
 
-def test_cancelling(admin: Api, hub: ScriptedHub, run: dict[str, Any]) -> None:
-    answer = admin.post(f"/api/runs/{run['id']}/cancel")
-    assert (answer.status_code, answer.json["id"]) == (202, run["id"])
-    assert hub.cancelled == [run["id"]]
-    assert admin.post(f"/api/runs/{run['id']}/cancel").status_code == 409
-    assert admin.post("/api/runs/424242/cancel").status_code == 404
-    assert admin.get("/api/runs/424242").status_code == 404
+def test_what_no_index_serves_is_refused_and_says_so(admin: Api) -> None:
+    for query, parameter in (
+        ("sort=ended_at&job_id=1", "sort"),
+        ("sort=id&status=failed", "sort"),
+        ("sort=-ended_at&since=2026-01-01T00:00:00Z", "sort"),
+        ("job_id=1&agent_id=1", "agent_id"),
+    ):
+        answer = admin.get(f"/api/runs?{query}")
+        assert (answer.status_code, list(answer.json["errors"])) == (422, [parameter])
+    assert "no index" in admin.get("/api/runs?sort=id&status=failed").json["errors"]["sort"][0]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -55,7 +55,7 @@ def test_revoking_cuts_the_agent(admin: Api, hub: ScriptedHub, agent_id: int, au
     assert admin.delete(f"/api/tokens/{made['token']['id']}").status_code == 204
     with hub.database.transaction() as tx:
         assert rows.find_live(tx, made["value"]) is None
-    assert hub.cuts == [(agent_id, "its token was revoked")]
+    assert hub.cuts == [(agent_id, "its token was revoked", made["token"]["id"])]
     assert admin.get("/api/tokens").json["items"][0]["revoked_at"] is not None
     assert audited()[-1][1] == "token.revoked"
     assert admin.delete("/api/tokens/424242").status_code == 404
@@ -81,3 +81,87 @@ def test_bad_bodies(admin: Api, agent_id: int, change: dict) -> None:
     answer = admin.post("/api/tokens", {"agent_id": agent_id} | change)
     assert answer.status_code == 422
     assert list(answer.json["errors"]) == list(change)
+
+
+def test_the_list_of_one_agent(admin: Api, agent_id: int) -> None:
+    other = admin.post("/api/agents", {"name": "other"}).json["id"]
+    made = [admin.post("/api/tokens", {"agent_id": of}).json["token"]["id"] for of in (agent_id, other, agent_id)]
+    found = admin.get(f"/api/tokens?agent_id={agent_id}&sort=-id").json["items"]
+    assert [token["id"] for token in found] == [made[2], made[0]]
+    assert admin.get("/api/tokens?agent_id=x").status_code == 422
+
+
+def test_a_token_expires_as_the_hub_is_set(admin: Api, agent_id: int, clock: FakeClock) -> None:
+    assert admin.patch("/api/settings", {"default_token_days": 10}).status_code == 200
+    token = admin.post("/api/tokens", {"agent_id": agent_id}).json["token"]
+    assert datetime.fromisoformat(token["expires_at"]) == clock.utc_now() + timedelta(days=10)
+    for_ever = admin.post("/api/tokens", {"agent_id": agent_id, "expires_in_days": None}).json["token"]
+    assert for_ever["expires_at"] is None
+
+
+def stored(hub: ScriptedHub, token_id: int) -> rows.TokenRow:
+    with hub.database.transaction() as tx:
+        row = rows.get(tx, token_id)
+    assert row is not None
+    return row
+
+
+def test_rotation_leaves_the_old_one_for_a_while(admin: Api, hub: ScriptedHub, agent_id: int, audited) -> None:
+    with hub.database.transaction() as tx:
+        old, old_value = rows.create(tx, agent_id, "nas", datetime.now(UTC) + timedelta(days=30))
+    made = admin.post(f"/api/tokens/{old.id}/rotate", {})
+    assert made.status_code == 201
+    new = made.json["token"]
+    assert (new["agent_id"], new["name"], new["replaced_by"]) == (agent_id, "nas", None)
+    with hub.database.transaction() as tx:
+        assert rows.find_live(tx, old_value).id == old.id
+        assert rows.find_live(tx, made.json["value"]).id == new["id"]
+    ends = stored(hub, old.id)
+    assert ends.replaced_by == new["id"]
+    assert ends.expires_at is not None
+    assert timedelta(hours=23) < ends.expires_at - datetime.now(UTC) < timedelta(hours=25)
+    assert hub.token_limits == [(agent_id, old.id, ends.expires_at)]
+    lives = datetime.fromisoformat(new["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=29) < lives < timedelta(days=31), "as long as the old one was made for"
+    assert audited()[-1][1:3] == ("token.rotated", f"token:{old.id}")
+    assert made.json["value"] not in str(audited())
+
+
+def test_rotation_never_prolongs(admin: Api, hub: ScriptedHub, agent_id: int) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    with hub.database.transaction() as tx:
+        old, _ = rows.create(tx, agent_id, "", soon)
+    admin.post(f"/api/tokens/{old.id}/rotate", {"overlap_hours": 168})
+    assert stored(hub, old.id).expires_at == soon
+
+
+def test_rotation_at_once(admin: Api, hub: ScriptedHub, agent_id: int) -> None:
+    old = admin.post("/api/tokens", {"agent_id": agent_id}).json
+    new = admin.post(f"/api/tokens/{old['token']['id']}/rotate", {"overlap_hours": 0}).json
+    assert new["token"]["expires_at"] is None
+    with hub.database.transaction() as tx:
+        assert rows.find_live(tx, old["value"]) is None
+        assert rows.find_live(tx, new["value"]) is not None
+    assert not hub.cuts, "the session learns when its token ends"
+
+
+def test_what_cannot_be_rotated(admin: Api, hub: ScriptedHub, agent_id: int, as_role) -> None:
+    def rotate(token_id: int, **body: object):
+        return admin.post(f"/api/tokens/{token_id}/rotate", body)
+
+    made = [admin.post("/api/tokens", {"agent_id": agent_id}).json["token"]["id"] for _ in range(3)]
+    assert rotate(made[0]).status_code == 201
+    again = rotate(made[0])
+    assert again.status_code == 409
+    assert "was replaced already" in again.json["detail"]
+    admin.delete(f"/api/tokens/{made[1]}")
+    assert rotate(made[1]).status_code == 409
+    with hub.database.transaction() as tx:
+        gone, _ = rows.create(tx, agent_id, "", datetime.now(UTC) - timedelta(seconds=1))
+    assert rotate(gone.id).status_code == 409
+    assert rotate(424242).status_code == 404
+    for hours in (-1, 169, "1", None, 1.5):
+        assert rotate(made[2], overlap_hours=hours).status_code == 422
+    assert as_role("operator").post(f"/api/tokens/{made[2]}/rotate", {}).status_code == 403
+    admin.delete(f"/api/agents/{agent_id}")
+    assert rotate(made[2]).status_code == 409

@@ -112,7 +112,7 @@ def test_nothing_else_that_lies_in_a_checkout_leaves_it(checkout: Path) -> None:
     package = checkout / "fileflux"
     for name in (
         ".env", ".hidden.py", "notes.txt", "app.py~", "app.py.orig", "secret.key", "two words.py", "module.pyc", "tests.log",
-        "__pycache__/app.cpython-311.pyc", ".git/config.py", "web/static/.secret", "web/static/__pycache__/x.js", "web/notes.txt",
+        "__pycache__/app.cpython-311.pyc", ".git/config.py", "web/static/index.html", "web/static/assets/x.js", "web/installers/__pycache__/x.sh", "web/notes.txt",
         "web/installers/.install.sh.swp",
     ):  # fmt: skip
         path = package / name
@@ -120,12 +120,13 @@ def test_nothing_else_that_lies_in_a_checkout_leaves_it(checkout: Path) -> None:
         path.write_text("private")
     (package / "linked.py").symlink_to(ROOT / "pyproject.toml")
     (package / "linked").symlink_to(ROOT / "tests")
-    for name in ("good.py", "web/static/app.js", "web/static/deep/logo.svg"):
+    for name in ("good.py", "web/installers/install.sh", "web/installers/deep/unit.service"):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text("public")
     found = {name for name in contents(wheel.build()) if name.startswith("fileflux/")}
     assert found == {
-        f"fileflux/{name}" for name in ("__init__.py", "good.py", "web/static/app.js", "web/static/deep/logo.svg")
+        f"fileflux/{name}"
+        for name in ("__init__.py", "good.py", "web/installers/install.sh", "web/installers/deep/unit.service")
     }
 
 

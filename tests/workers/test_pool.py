@@ -124,6 +124,11 @@ def test_arguments_are_taken_as_they_are_at_submission(make, held):
     assert results.get(timeout=20).value["n"] == 1
 
 
+def test_workers_give_way_to_everything_else(make):
+    pid = make(1).run("k", "echo", {})["pid"]
+    assert psutil.Process(pid).nice() == min(psutil.Process().nice() + 10, 19)
+
+
 def test_slots_are_shared(make):
     arena = Arena(1 << 20)
     pool = make(1, arena=arena)

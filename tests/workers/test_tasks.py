@@ -9,7 +9,7 @@ from fileflux.errors import ConflictError, FluxError, LocalProtocolError, Transf
 from fileflux.protocol.compression import decompress
 from fileflux.protocol.frames import FrameHeader
 from fileflux.workers.slots import Arena, ArenaView
-from fileflux.workers.tasks import describe_error, describe_os_error, error_from, hub_tasks
+from fileflux.workers.tasks import describe_error, describe_os_error, error_from, hub_tasks, password_outdated
 
 
 @pytest.mark.parametrize(
@@ -133,3 +133,6 @@ def test_passwords(hub):
     assert tasks["check_password"]({"password": "corräct", "hash": hashed}) == {"ok": True}
     assert tasks["check_password"]({"password": "wrong", "hash": hashed}) == {"ok": False}
     assert tasks["check_password"]({"password": "wrong", "hash": "no hash"}) == {"ok": False}
+    assert [password_outdated(text) for text in (hashed, "no hash", "", hashed.replace("t=3", "t=2"))] == [
+        False, False, False, True,
+    ]  # fmt: skip

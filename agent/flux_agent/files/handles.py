@@ -87,6 +87,10 @@ class Directory(Protocol):
         """Everything in it, in no order. Entries that vanish meanwhile are left out."""
         ...
 
+    def names(self) -> Iterator[str]:
+        """The names alone, in no order: nothing is looked at."""
+        ...
+
     def space(self) -> tuple[int, int]:
         """Bytes of its file system, and those of them that this user may still fill. (0, 0) when the system does not say."""
         ...

@@ -162,6 +162,11 @@ class PosixDirectory(_Handle):
                 except OSError as error:
                     yield entry.name, error
 
+    def names(self) -> Iterator[str]:
+        with os.scandir(self._fd) as found:
+            for entry in found:
+                yield entry.name
+
     def space(self) -> tuple[int, int]:
         seen = os.fstatvfs(self._fd)
         return seen.f_blocks * seen.f_frsize, seen.f_bavail * seen.f_frsize

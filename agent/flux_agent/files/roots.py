@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,15 @@ class Root:
     @property
     def path(self) -> str:
         return join(self.components)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRoot:
+    """A root as its agent's configuration has it, perhaps in both lists."""
+
+    path: str
+    read: bool
+    write: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,21 +190,23 @@ class Roots:
         """``Status.identity`` of the agent's own files and folders that are not even read."""
         return self._protected.identities(write=False)
 
-    def usage(self) -> list[dict[str, Any]]:
-        """``{path, read, write, total, free}`` of each root; a directory that is listed twice is shown once."""
-        shown_roots: dict[str, dict[str, Any]] = {}
+    def listed(self) -> list[ListedRoot]:
+        """Each root once, with what jobs may do there: one may be in both lists of the configuration."""
+        rights: dict[str, tuple[bool, bool]] = {}
         for root in self._roots:
-            line = shown_roots.setdefault(
-                root.path, {"path": root.path, "read": False, "write": False, "total": 0, "free": 0}
-            )
-            line["read"] |= root.read
-            line["write"] |= root.write
-            try:
-                with open_root(root.path) as directory:
-                    line["total"], line["free"] = directory.space()
-            except OSError:
-                continue
-        return list(shown_roots.values())
+            read, write = rights.get(root.path, (False, False))
+            rights[root.path] = (read or root.read, write or root.write)
+        return [ListedRoot(path, read, write) for path, (read, write) in rights.items()]
+
+    def usage(self) -> list[dict[str, Any]]:
+        """``{path, read, write, total, free}`` of each root."""
+        lines = []
+        for root in self.listed():
+            total = free = 0
+            with suppress(OSError), open_root(root.path) as directory:
+                total, free = directory.space()
+            lines.append({"path": root.path, "read": root.read, "write": root.write, "total": total, "free": free})
+        return lines
 
     def _add(self, paths: Sequence[str], *, write: bool) -> list[tuple[tuple[str, ...], Root]]:
         forms: list[tuple[tuple[str, ...], Root]] = []

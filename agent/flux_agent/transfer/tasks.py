@@ -24,6 +24,8 @@ throughout. Paths are text as ``os.fsdecode`` gives it.
 | dir_apply | base, items [{path, mode or None, mtime_ns or None}] | errors [{path, code, message}] |
 | list_page | request_id, path, page, page_size, rules {include, exclude, recursive}, destination or None | the fields of ListResult; worker_died: its earlier pages were another worker's |
 | list_cancel | request_id | nothing |
+| browse | path ("": the roots), after (a name or None), limit | path, parent ("": the roots; None: there is nothing above), items [{name, kind, size, mtime_ns, mode, read, write}], following (a name or None) |
+| check_roots | nothing | checks [{status, found, advice}] of each root, for `flux-agent doctor` |
 | disk_usage | nothing | roots [{path, read, write, total, free}] |
 """  # noqa: E501  # a table's rows cannot be broken
 
@@ -69,6 +71,8 @@ def agent_tasks(init: dict[str, Any], arena: ArenaView | None) -> Mapping[str, T
         "dir_apply": tree.dir_apply,
         "list_page": tree.list_page,
         "list_cancel": tree.list_cancel,
+        "browse": tree.browse,
+        "check_roots": tree.check_roots,
         "disk_usage": tree.disk_usage,
     }
     return {name: _as_transfer_error(task) for name, task in tasks.items()}

@@ -9,7 +9,9 @@ from typing import Any, Final
 from fileflux.errors import FluxError, TransferError
 from fileflux.jobs.filters import compile_rules
 from fileflux.protocol.names import check_relative
+from flux_agent.doctor_roots import check_roots
 from flux_agent.files import publish
+from flux_agent.files.browse import Shown, browse
 from flux_agent.files.faults import naming
 from flux_agent.files.guard import part_name
 from flux_agent.files.roots import Place, Roots
@@ -67,6 +69,20 @@ class TreeTasks:
         if known is not None:
             known.listing.close()
         return {}
+
+    def browse(self, args: dict[str, Any]) -> dict[str, Any]:
+        page = browse(self._roots, args["path"], args["after"], args["limit"])
+        return {
+            "path": page.path,
+            "parent": page.parent,
+            "items": [_plain(item) for item in page.items],
+            "following": page.following,
+        }
+
+    def check_roots(self, args: dict[str, Any]) -> dict[str, Any]:
+        del args
+        checks = check_roots((root.path, root.read, root.write) for root in self._roots.listed())
+        return {"checks": [{"status": c.status, "found": c.found, "advice": c.advice} for c in checks]}
 
     def disk_usage(self, args: dict[str, Any]) -> dict[str, Any]:
         del args
@@ -144,6 +160,6 @@ def _unlistable(args: dict[str, Any], error: FluxError) -> dict[str, Any]:
     }
 
 
-def _plain(item: Found | Trouble) -> dict[str, Any]:
+def _plain(item: Found | Trouble | Shown) -> dict[str, Any]:
     # dataclasses.asdict copies every value, which is most of the time of a page.
     return {name: getattr(item, name) for name in item.__slots__}

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import select
 import socket
-from typing import Any
+from typing import Any, Final
 
 import gevent.socket
 from gevent import monkey
+
+_HAS_ENDED: Final = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0)
+
+
+def peer_has_ended(connection: Any) -> bool:
+    """The peer will send nothing more, whether or not what it sent before has been read; never waits. False where the system does not say."""
+    try:
+        # gevent's own knows of reading and writing only.
+        poll: Any = monkey.get_original("select", "poll")()
+        poll.register(connection.fileno(), _HAS_ENDED)
+        return bool(poll.poll(0))
+    except AttributeError:
+        return False
+    except (OSError, ValueError):
+        # Closed at this end.
+        return True
 
 
 def plain_duplicate(connection: Any) -> socket.socket:

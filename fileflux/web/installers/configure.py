@@ -31,7 +31,7 @@ TOKEN_NAME: Final = "agent.token"  # noqa: S105  # a file's name
 CA_NAME: Final = "ca.pem"
 
 _HEADER: Final = "# Written by the installer. Later runs of it leave this file as it is.\n"
-_TEMPORARY: Final = ("/tmp", "/var/tmp")  # noqa: S108  # compared with, not used
+_TEMPORARY: Final = ("/tmp", "/var/tmp")  # noqa: S108  # nosec B108  # compared with, not used
 _ROOT_CAPABILITIES: Final = "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_CHOWN"
 """What root needs to read and write files of any user; every other power is given up."""
 _UNIT: Final = """\

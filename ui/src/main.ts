@@ -1,0 +1,4 @@
+import './components/app/app.js';
+import { applyTheme } from './data/theme.js';
+
+applyTheme();

@@ -1,0 +1,161 @@
+import { LitElement, html, nothing } from 'lit';
+import { customElement, property, state } from 'lit/decorators.js';
+import { repeat } from 'lit/directives/repeat.js';
+
+import { readable } from '../../api/problem.js';
+import type { Job } from '../../api/types.js';
+import { icon } from '../../components/icon/icon.js';
+import '../../components/notice/notice.js';
+import '../../components/route/route.js';
+import { toneOf } from '../../components/status/status.js';
+import '../../components/time/time.js';
+import type { Hub } from '../../data/hub.js';
+import { Jobs, LastRuns } from '../../data/jobs.js';
+import { Keep } from '../../data/keep.js';
+import { mayRun } from '../../data/roles.js';
+import { linkTo } from '../../data/router.js';
+import { base, controls, page, table } from '../../styles/shared.js';
+import { texts } from '../../texts.js';
+import { styles } from './jobs.styles.js';
+
+const words = texts.jobs;
+
+/** What is moved from where to where, how its last run went, and a button that starts one. */
+@customElement('ff-jobs')
+export class FfJobs extends LitElement {
+  static override styles = [base, controls, page, table, styles];
+
+  @property({ attribute: false }) hub!: Hub;
+
+  /** The jobs whose Run was pressed and not answered yet. */
+  @state() private starting: readonly number[] = [];
+  @state() private problem = '';
+
+  private jobs!: Jobs;
+  private runs!: LastRuns;
+  private readonly kept = new Keep(this);
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.jobs = new Jobs(this.hub.client);
+    this.runs = new LastRuns(this.hub.client, this.jobs);
+    this.kept.set(this.hub.live, [this.jobs, this.runs, this.hub.agentsById]);
+  }
+
+  override render() {
+    const { items, loaded, problem, hasMore } = this.jobs;
+    return html`
+      <div class="head"><h1>${words.title}</h1></div>
+      ${this.problem ? html`<ff-notice kind="error" heading=${this.problem}></ff-notice>` : nothing}
+      ${problem ? html`<ff-notice kind="error" heading=${texts.common.old}>${problem.message}</ff-notice>` : nothing}
+      <div class="panel">
+        ${items.length ? this.table(items) : this.nothingYet(loaded)}
+        ${
+          hasMore
+            ? html`<div class="more"><button @click=${this.more}>${texts.common.more}</button></div>`
+            : nothing
+        }
+      </div>
+    `;
+  }
+
+  private nothingYet(loaded: boolean) {
+    if (!loaded) return html`<ff-notice kind="loading"></ff-notice>`;
+    return html`<ff-notice heading=${words.empty}
+      >${words.emptyWhy}<br /><code>${words.emptyHow}</code></ff-notice
+    >`;
+  }
+
+  private table(items: readonly Job[]) {
+    const may = mayRun(this.hub.session.user);
+    return html`<table>
+      <thead>
+        <tr>
+          <th class="c-name">${words.name}</th>
+          <th class="wide">${words.route}</th>
+          <th class="c-last wide">${words.last}</th>
+          ${may ? html`<th class="c-run"></th>` : nothing}
+        </tr>
+      </thead>
+      <tbody>
+        ${repeat(
+          items,
+          job => job.id,
+          job => this.row(job, may),
+        )}
+      </tbody>
+    </table>`;
+  }
+
+  private row(job: Job, may: boolean) {
+    return html`<tr>
+      <td title=${job.name}>
+        <div class="cut ${job.enabled ? '' : 'off'}"><strong>${job.name}</strong></div>
+        ${job.enabled ? nothing : html`<ff-status>${words.disabled}</ff-status>`}
+        ${job.description ? html`<span class="under cut wide">${job.description}</span>` : nothing}
+        <div class="narrow">${this.route(job)}</div>
+        <div class="narrow">${this.last(job)}</div>
+      </td>
+      <td class="wide">${this.route(job)}</td>
+      <td class="wide">${this.last(job)}</td>
+      ${may ? html`<td class="number">${this.button(job)}</td>` : nothing}
+    </tr>`;
+  }
+
+  private route(job: Job) {
+    return html`<ff-route
+      .source=${this.agent(job.source_agent_id)}
+      .sourcePath=${job.source_path}
+      .destination=${this.agent(job.destination_agent_id)}
+      .destinationPath=${job.destination_path}
+    ></ff-route>`;
+  }
+
+  private agent(id: number): string {
+    return this.hub.agentsById.get(id)?.name ?? words.agent(id);
+  }
+
+  private last(job: Job) {
+    const run = this.runs.of(job.id);
+    if (!run) return html`<span class="dim">${words.noRun}</span>`;
+    return html`<a class="last" href=${linkTo.run(run.id)} title=${run.reason}>
+      <ff-status tone=${toneOf(run.status)}>${texts.runStatuses[run.status]}</ff-status>
+      <ff-time class="dim" .at=${run.ended_at ?? run.created_at}></ff-time>
+    </a>`;
+  }
+
+  private button(job: Job) {
+    const busy = this.starting.includes(job.id);
+    return html`<button
+      aria-label=${words.runOf(job.name)}
+      title=${job.enabled ? words.runOf(job.name) : words.disabled}
+      ?disabled=${busy || !job.enabled}
+      @click=${() => this.start(job)}
+    >
+      ${icon('play', 12)} ${words.run}
+    </button>`;
+  }
+
+  private async start(job: Job): Promise<void> {
+    this.starting = [...this.starting, job.id];
+    this.problem = '';
+    try {
+      const run = await this.hub.startRun(job.id);
+      location.hash = linkTo.run(run.id);
+    } catch (error) {
+      this.problem = readable(error);
+    } finally {
+      this.starting = this.starting.filter(id => id !== job.id);
+    }
+  }
+
+  private async more(): Promise<void> {
+    await this.jobs.showMore();
+  }
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'ff-jobs': FfJobs;
+  }
+}

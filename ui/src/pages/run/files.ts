@@ -1,0 +1,142 @@
+import { LitElement, html, nothing, type PropertyValues } from 'lit';
+import { customElement, property, state } from 'lit/decorators.js';
+import { repeat } from 'lit/directives/repeat.js';
+
+import { hasEnded, type Run, type Transfer, type TransferStatus } from '../../api/types.js';
+import '../../components/notice/notice.js';
+import '../../components/progress/progress.js';
+import { toneOf } from '../../components/status/status.js';
+import '../../components/tabs/tabs.js';
+import type { FfTabs } from '../../components/tabs/tabs.js';
+import { bytes, percent } from '../../data/format.js';
+import type { Hub } from '../../data/hub.js';
+import { Keep } from '../../data/keep.js';
+import type { Rows } from '../../data/rows.js';
+import { base, controls, page, table } from '../../styles/shared.js';
+import { texts } from '../../texts.js';
+import { part, styles } from './run.styles.js';
+
+const words = texts.run;
+const FILTERS: Readonly<Record<string, readonly TransferStatus[]>> = {
+  all: [],
+  active: ['pending', 'waiting', 'transferring', 'verifying'],
+  done: ['completed', 'skipped'],
+  failed: ['failed', 'cancelled'],
+};
+
+/** The files of one run. */
+@customElement('ff-files')
+export class FfFiles extends LitElement {
+  static override styles = [base, controls, page, table, styles, part];
+
+  @property({ attribute: false }) hub!: Hub;
+  @property({ attribute: false }) run!: Run;
+
+  @state() private filter = 'all';
+
+  private files!: Rows<Transfer>;
+  private readonly kept = new Keep(this);
+
+  override willUpdate(changed: PropertyValues): void {
+    const before = changed.get('run') as Run | undefined;
+    const isOther = changed.has('run') && before?.id !== this.run.id;
+    if (isOther || changed.has('filter')) this.begin();
+    // What the last files of a run became may not have been told before the run ended.
+    if (before?.id === this.run.id && !hasEnded(before) && hasEnded(this.run)) {
+      void this.files.refresh().catch(() => undefined);
+    }
+  }
+
+  override render() {
+    const { items, loaded, problem, hasMore } = this.files;
+    return html`
+      <div class="head">
+        <h2>${words.transfers}</h2>
+        <span class="grow"></span>
+        <ff-tabs
+          .options=${words.filters}
+          .value=${this.filter}
+          .label=${words.filter}
+          @change=${this.choose}
+        ></ff-tabs>
+      </div>
+      ${problem ? html`<ff-notice kind="error" heading=${texts.common.old}>${problem.message}</ff-notice>` : nothing}
+      <div class="panel">
+        ${items.length ? this.table(items) : this.nothingYet(loaded)}
+        ${
+          hasMore
+            ? html`<div class="more"><button @click=${this.more}>${texts.common.more}</button></div>`
+            : nothing
+        }
+      </div>
+    `;
+  }
+
+  private begin(): void {
+    this.files = this.hub.transfers(this.run.id, FILTERS[this.filter] ?? []);
+    this.kept.set(this.hub.live, [this.files]);
+  }
+
+  private nothingYet(loaded: boolean) {
+    if (!loaded) return html`<ff-notice kind="loading"></ff-notice>`;
+    if (this.filter !== 'all') return html`<ff-notice heading=${words.noneFiltered}></ff-notice>`;
+    return hasEnded(this.run)
+      ? html`<ff-notice heading=${words.noneEnded}></ff-notice>`
+      : html`<ff-notice heading=${words.none}>${words.noneWhy}</ff-notice>`;
+  }
+
+  private table(items: readonly Transfer[]) {
+    return html`<table>
+      <thead>
+        <tr>
+          <th>${words.file}</th>
+          <th class="c-status">${words.status}</th>
+          <th class="c-progress wide">${words.fileProgress}</th>
+          <th class="c-size number">${words.size}</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${repeat(
+          items,
+          file => file.id,
+          file => this.row(file),
+        )}
+      </tbody>
+    </table>`;
+  }
+
+  private row(file: Transfer) {
+    const said = [file.reason, file.retry_count ? words.retries(file.retry_count) : '']
+      .filter(Boolean)
+      .join(', ');
+    const tone = toneOf(file.status);
+    return html`<tr>
+      <td title=${file.filename}>
+        <div class="file cut">${file.filename}</div>
+        ${said ? html`<span class="under cut" title=${said}>${said}</span>` : nothing}
+      </td>
+      <td><ff-status tone=${tone}>${texts.transferStatuses[file.status]}</ff-status></td>
+      <td class="wide">
+        <div class="bar">
+          <ff-progress .value=${file.progress} .label=${words.fileProgress} tone=${tone}></ff-progress>
+          <span>${percent(file.progress)}</span>
+        </div>
+      </td>
+      <td class="number">${bytes(file.size)}</td>
+    </tr>`;
+  }
+
+  private choose(event: Event): void {
+    this.filter = (event.target as FfTabs).value;
+  }
+
+  private async more(): Promise<void> {
+    await this.files.showMore();
+  }
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'ff-files': FfFiles;
+  }
+}

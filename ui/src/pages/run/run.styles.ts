@@ -1,0 +1,132 @@
+import { css } from 'lit';
+
+export const styles = css`
+  .crumb {
+    display: flex;
+    align-items: center;
+    gap: var(--space-2);
+    margin-bottom: var(--space-1);
+    font-size: 13px;
+    color: var(--text-dim);
+  }
+  .title {
+    min-width: 0;
+    flex: 1 1 200px;
+  }
+  .route {
+    margin-bottom: var(--space-3);
+    padding-bottom: var(--space-3);
+    border-bottom: 1px solid var(--line);
+  }
+  .summary {
+    padding: var(--space-4);
+    margin-bottom: var(--space-5);
+  }
+  .line {
+    display: flex;
+    align-items: center;
+    gap: var(--space-3);
+    margin-bottom: var(--space-3);
+  }
+  .line strong {
+    font-size: 15px;
+    font-weight: 600;
+    min-width: 0;
+    overflow-wrap: anywhere;
+  }
+  .line .percent {
+    margin-left: auto;
+    font-size: 15px;
+    font-weight: 600;
+    white-space: nowrap;
+  }
+  .line.good strong {
+    display: flex;
+    align-items: center;
+    gap: 6px;
+    color: var(--good);
+  }
+  .line.bad strong {
+    color: var(--bad);
+  }
+  .line.warn strong {
+    color: var(--warn);
+  }
+  .reason {
+    margin: calc(-1 * var(--space-2)) 0 var(--space-3);
+    font-size: 13px;
+    color: var(--text-dim);
+    overflow-wrap: anywhere;
+  }
+  ff-progress {
+    --bar-height: 8px;
+  }
+  dl {
+    display: grid;
+    grid-template-columns: repeat(auto-fit, minmax(124px, auto));
+    gap: var(--space-3) var(--space-4);
+    margin: var(--space-4) 0 0;
+  }
+  dt {
+    font-size: 12px;
+    color: var(--text-dim);
+  }
+  dd {
+    margin: 0;
+    font-size: 13.5px;
+    overflow-wrap: anywhere;
+  }
+  dd .dim {
+    font-size: var(--size-small);
+  }
+  .sure {
+    display: flex;
+    flex-wrap: wrap;
+    align-items: center;
+    gap: var(--space-2) var(--space-3);
+    font-size: 13px;
+  }
+  .c-status {
+    width: 140px;
+  }
+  .c-progress {
+    width: 24%;
+  }
+  .c-size {
+    width: 100px;
+  }
+  .bar {
+    display: grid;
+    grid-template-columns: 1fr 52px;
+    align-items: center;
+    gap: var(--space-2);
+  }
+  .bar ff-progress {
+    --bar-height: 5px;
+  }
+  .bar span {
+    font-size: var(--size-small);
+    color: var(--text-dim);
+    text-align: right;
+    white-space: nowrap;
+  }
+  td .file {
+    font-family: var(--mono);
+    font-size: 12.5px;
+  }
+  @media (max-width: 720px) {
+    .c-status {
+      width: 130px;
+    }
+    .c-size {
+      width: 88px;
+    }
+  }
+`;
+
+/** An element that stands inside a page and not for one. */
+export const part = css`
+  :host {
+    padding: 0;
+  }
+`;

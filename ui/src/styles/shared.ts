@@ -1,0 +1,225 @@
+/** Looks that several elements share: controls, tables, panels. */
+import { css } from 'lit';
+
+export const base = css`
+  :host {
+    display: block;
+  }
+  :host([hidden]) {
+    display: none;
+  }
+  *,
+  *::before,
+  *::after {
+    box-sizing: border-box;
+  }
+  h1,
+  h2,
+  p {
+    margin: 0;
+  }
+  h1 {
+    font-size: var(--size-large);
+    font-weight: 600;
+    line-height: 1.3;
+    letter-spacing: -0.01em;
+  }
+  h2 {
+    font-size: var(--size);
+    font-weight: 600;
+  }
+  a {
+    color: var(--accent);
+    text-decoration: none;
+  }
+  a:hover {
+    text-decoration: underline;
+  }
+  :focus-visible {
+    outline: 2px solid var(--accent);
+    outline-offset: 2px;
+    border-radius: 3px;
+  }
+  .dim {
+    color: var(--text-dim);
+  }
+  .mono {
+    font-family: var(--mono);
+    font-size: var(--size-small);
+  }
+  .number {
+    text-align: right;
+    white-space: nowrap;
+  }
+  .cut {
+    overflow: hidden;
+    text-overflow: ellipsis;
+    white-space: nowrap;
+  }
+`;
+
+export const controls = css`
+  button,
+  .button {
+    display: inline-flex;
+    align-items: center;
+    justify-content: center;
+    gap: 6px;
+    height: 30px;
+    padding: 0 var(--space-3);
+    border: 1px solid var(--line-strong);
+    border-radius: var(--radius);
+    background: var(--surface-raised);
+    color: var(--text);
+    font: 500 13px / 1 var(--font);
+    cursor: pointer;
+    white-space: nowrap;
+  }
+  button:hover:not(:disabled) {
+    background: var(--hover);
+  }
+  button.primary {
+    background: var(--accent);
+    border-color: var(--accent);
+    color: var(--on-accent);
+  }
+  button.primary:hover:not(:disabled) {
+    background: var(--accent-strong);
+    border-color: var(--accent-strong);
+  }
+  button.bad {
+    color: var(--bad);
+    border-color: var(--bad);
+  }
+  button.quiet {
+    border-color: transparent;
+    background: none;
+  }
+  button:disabled {
+    opacity: 0.55;
+    cursor: default;
+  }
+  label {
+    display: block;
+    font-weight: 500;
+    font-size: 13px;
+  }
+  input {
+    display: block;
+    width: 100%;
+    height: 36px;
+    margin-top: var(--space-1);
+    padding: 0 var(--space-3);
+    border: 1px solid var(--line-strong);
+    border-radius: var(--radius);
+    background: var(--surface);
+    color: var(--text);
+    font: inherit;
+  }
+  input:focus-visible {
+    outline-offset: 0;
+    border-radius: var(--radius);
+  }
+`;
+
+export const page = css`
+  :host {
+    padding: var(--space-5);
+    max-width: 1400px;
+  }
+  .head {
+    display: flex;
+    align-items: center;
+    gap: var(--space-3);
+    flex-wrap: wrap;
+    margin-bottom: var(--space-4);
+    min-height: 30px;
+  }
+  .head h1 {
+    flex: 0 1 auto;
+    min-width: 0;
+  }
+  .grow {
+    flex: 1;
+  }
+  .panel {
+    background: var(--surface);
+    border: 1px solid var(--line);
+    border-radius: var(--radius-large);
+    box-shadow: var(--shadow);
+    overflow: hidden;
+  }
+  .more {
+    display: flex;
+    justify-content: center;
+    padding: var(--space-3);
+    border-top: 1px solid var(--line);
+  }
+  @media (max-width: 720px) {
+    :host {
+      padding: var(--space-4) var(--space-3);
+    }
+  }
+`;
+
+/** Narrow screens show the cells of class `wide` not at all and put `stack` on lines of their own. */
+export const table = css`
+  table {
+    width: 100%;
+    border-collapse: collapse;
+    table-layout: fixed;
+  }
+  th {
+    padding: 7px var(--space-4);
+    border-bottom: 1px solid var(--line);
+    color: var(--text-dim);
+    font-size: 12px;
+    font-weight: 500;
+    text-align: left;
+    white-space: nowrap;
+  }
+  th.number {
+    text-align: right;
+  }
+  td {
+    height: 42px;
+    padding: 6px var(--space-4);
+    border-bottom: 1px solid var(--line);
+    vertical-align: middle;
+    overflow: hidden;
+    text-overflow: ellipsis;
+  }
+  tr:last-child td {
+    border-bottom: 0;
+  }
+  tbody tr:hover {
+    background: var(--hover);
+  }
+  td.number,
+  th.number {
+    text-overflow: clip;
+  }
+  td .under {
+    display: block;
+    font-size: var(--size-small);
+    line-height: 1.35;
+    color: var(--text-dim);
+  }
+  td a.name {
+    color: var(--text);
+    font-weight: 500;
+  }
+  td a.name:hover {
+    color: var(--accent);
+  }
+  @media (max-width: 720px) {
+    th,
+    td {
+      padding-left: var(--space-3);
+      padding-right: var(--space-3);
+    }
+    .wide {
+      display: none;
+    }
+  }
+`;
