@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -19,6 +19,8 @@ from fileflux.errors import ConfigError
 Kind = Literal["text", "integer", "number", "boolean", "list", "table"]
 FILE_MAX: Final = 1024 * 1024
 SECRET_MAX: Final = 64 * 1024
+NAMES_MAX: Final = 30
+"""More names than that in one message nobody reads."""
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -65,7 +67,7 @@ def load(
     known = {setting.name for setting in settings} | {f"{setting.name}_file" for setting in settings if setting.secret}
     for key in in_file:
         if key not in known:
-            raise ConfigError(f"{file}: unknown key {key!r}{_suggestion(key, known)}")
+            raise ConfigError(f"{file}: unknown key {key!r}{suggestion(key, known)}")
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     files = [] if file is None else [file]
@@ -171,9 +173,15 @@ def _number(where: str, kind: Kind, value: float | str) -> int | float:
     return number
 
 
-def _suggestion(key: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(str(key), sorted(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(sorted(known))}"
+def suggestion(key: str, known: Collection[str]) -> str:
+    """What to write behind an unknown name: the known one that is like it, else all of them, or the nearest of many."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(key), names, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    if len(names) > NAMES_MAX:
+        return f"; nearest: {', '.join(difflib.get_close_matches(str(key), names, n=3, cutoff=0.0))}"
+    return f"; known keys: {', '.join(names)}"
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -36,7 +36,7 @@ def main() -> int:
 def page() -> str:
     """The whole page."""
     root = tree()
-    groups = {name: command for name, command in root.commands.items() if hasattr(command, "commands")}
+    groups = _groups(root)
     parts = [HEAD, "## Before every command", _options(root), SHARED, "## Commands without a noun"]
     for name, command in root.commands.items():
         if name not in groups:
@@ -46,6 +46,18 @@ def page() -> str:
         for verb, command in group.commands.items():
             parts += _command(f"fileflux {name} {verb}", command)
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+
+
+def every_command() -> Iterator[tuple[str, Any]]:
+    """Each command as it is called behind ``fileflux``, and Typer's object: ``("runs list", …)``."""
+    groups = _groups(tree())
+    yield from ((name, command) for name, command in tree().commands.items() if name not in groups)
+    for name, group in groups.items():
+        yield from ((f"{name} {verb}", command) for verb, command in group.commands.items())
+
+
+def _groups(root: Any) -> dict[str, Any]:
+    return {name: command for name, command in root.commands.items() if hasattr(command, "commands")}
 
 
 def _command(path: str, command: Any) -> Iterator[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fileflux.errors import AuthError, ConfigError, FluxError
+from flux_agent.help import command_class
 
 if TYPE_CHECKING:
     from fileflux.config import Loaded
@@ -26,9 +27,10 @@ app = typer.Typer(
     help="FileFlux agent: moves the files of this machine for a hub.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-config_app = typer.Typer(help="The agent's configuration.", no_args_is_help=True)
+config_app = typer.Typer(help="The agent's configuration.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 
 Hub = Annotated[str | None, typer.Option(help="The hub's URL, https://HOST:PORT.")]
@@ -56,7 +58,12 @@ Proxy = Annotated[
 CaFile = Annotated[Path | None, typer.Option(help="The CA (PEM) of the hub's certificate; the system's CAs otherwise.")]
 
 
-@app.command()
+@app.command(
+    cls=command_class(
+        "flux-agent run --hub https://hub.example:8040 --token-file token --read /srv/data --write /srv/incoming",
+        "flux-agent run --config /etc/flux-agent.yaml",
+    )
+)
 def run(
     hub: Hub = None,
     token: Token = None,
@@ -74,10 +81,7 @@ def run(
         bool, typer.Option("--until-stdin-ends", hidden=True, help="Stop with whoever holds standard input.")
     ] = False,
 ) -> None:
-    """Connect to the hub and serve its jobs until stopped.
-
-    `flux-agent run --hub https://hub.example:8040 --token-file token --read /srv/data --write /srv/incoming`
-    """
+    """Connect to the hub and serve its jobs until stopped."""
     from flux_agent import config as agent_config
 
     flags = _flags(hub, token, token_file, name, read, write, workers, transport, proxy, ca_file, insecure=insecure)
@@ -98,7 +102,12 @@ def run(
     runtime.run(checked, until_stdin_ends=until_stdin_ends)
 
 
-@app.command()
+@app.command(
+    cls=command_class(
+        "flux-agent doctor --hub https://hub.example:8040 --token-file token --read /srv/data",
+        "flux-agent doctor --config /etc/flux-agent.yaml -o json",
+    )
+)
 def doctor(
     hub: Hub = None,
     token: Token = None,
@@ -114,9 +123,7 @@ def doctor(
     ca_file: CaFile = None,
     output: Annotated[str, typer.Option("-o", "--output", help="table or json.")] = "table",
 ) -> None:
-    """Go the way to the hub step by step and say which one fails and what to do. Takes the options of `run`; disturbs no running agent.
-
-    `flux-agent doctor --hub https://hub.example:8040 --token-file token --read /srv/data`
+    """Go the way to the hub step by step; say what fails and what to do. Takes the options of `run`; disturbs no running agent.
 
     Ends with 0 when an agent would work, 2 for the configuration, 4 for the token, 5 for what may pass by itself.
     """
@@ -133,7 +140,7 @@ def doctor(
     raise typer.Exit(report.exit_code)
 
 
-@app.command()
+@app.command(cls=command_class("flux-agent version"))
 def version() -> None:
     """Print the version."""
     from flux_agent.version import agent_version
@@ -141,7 +148,10 @@ def version() -> None:
     typer.echo(agent_version())
 
 
-@config_app.command("show")
+@config_app.command(
+    "show",
+    cls=command_class("flux-agent config show", "flux-agent config show --config /etc/flux-agent.yaml --origin"),
+)
 def config_show(
     config: ConfigFile = None,
     origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False,

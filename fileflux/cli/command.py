@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from fileflux.cli.interrupt import TerminatedError
 from fileflux.cli.options import FieldsOption, Format, JsonOption, OutputOption, Settings, settings
 from fileflux.errors import ConfigError, FluxError
+from flux_agent.help import command_class, write_examples
 
 if TYPE_CHECKING:
     from fileflux.cli.client import HubClient
@@ -80,16 +81,6 @@ class Call(Plain):
 C = TypeVar("C", Plain, Call)
 
 
-class Command(TyperCommand):
-    """A command whose help begins with its examples."""
-
-    examples: tuple[str, ...] = ()
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        _write_examples(self.examples, formatter)
-        super().format_options(ctx, formatter)
-
-
 class Group(TyperGroup):
     """The root command: examples, then options and commands."""
 
@@ -101,18 +92,13 @@ class Group(TyperGroup):
     )
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        _write_examples(self.examples, formatter)
+        write_examples(self.examples, formatter)
         super().format_options(ctx, formatter)
 
 
 def noun(text: str) -> typer.Typer:
     """A group of verbs."""
     return typer.Typer(help=text)
-
-
-def command_class(*examples: str) -> type[TyperCommand]:
-    """A kind of command with these whole command lines as its examples."""
-    return type("WithExamples", (Command,), {"examples": examples})
 
 
 def verb(
@@ -165,11 +151,3 @@ def _fields(given: str | None) -> tuple[str, ...]:
     if given is not None and not names:
         raise ConfigError("--fields needs names, as in --fields id,name,status")
     return names
-
-
-def _write_examples(examples: tuple[str, ...], formatter: Any) -> None:
-    if not examples:
-        return
-    with formatter.section("Examples"):
-        for line in examples:
-            formatter.write(f"{'':>{formatter.current_indent}}{line}\n")

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the hub keeps its data.")]
 DatabaseOption = Annotated[str | None, typer.Option("--database-url", help="A PostgreSQL instead of the embedded one.")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="fileflux.toml")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="A TOML or YAML file; flags and environment go before it.")
+]
 
 DATABASE_WAIT_S = 30.0
 """A PostgreSQL that starts at the same time gets so long."""

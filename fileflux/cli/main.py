@@ -30,9 +30,10 @@ from fileflux.cli import (
     transfers,
     users,
 )
-from fileflux.cli.command import Group, command_class
+from fileflux.cli.command import Group
 from fileflux.cli.options import ExitCode, Settings, exit_code
 from fileflux.errors import ConfigError, FluxError
+from flux_agent.help import command_class
 
 app = typer.Typer(cls=Group, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 

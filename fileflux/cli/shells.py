@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
         app,
         "completion",
         'eval "$(fileflux completion bash)"',
-        "fileflux completion zsh > ~/.zfunc/_fileflux",
+        'eval "$(fileflux completion zsh)"',
         "fileflux completion fish > ~/.config/fish/completions/fileflux.fish",
     )(completion)
 

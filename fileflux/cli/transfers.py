@@ -22,7 +22,7 @@ _CHUNKS: Final = ("index", "offset", "size", "status")
     "list",
     "fileflux transfers list --run 42",
     "fileflux transfers list --job nightly --status failed",
-    "fileflux transfers list --filename report --json --fields filename,status,file_hash",
+    "fileflux transfers list --run 42 --filename report --json --fields filename,status,file_hash",
 )
 def list_transfers(
     call: Call,
@@ -32,7 +32,9 @@ def list_transfers(
         list[TransferStatus] | None,
         typer.Option("--status", metavar="STATUS", help="As in failed; may be given several times."),
     ] = None,
-    filename: Annotated[str | None, typer.Option("--filename", metavar="TEXT", help="A part of the name.")] = None,
+    filename: Annotated[
+        str | None, typer.Option("--filename", metavar="TEXT", help="A part of the name; with --run or --job.")
+    ] = None,
     limit: LimitOption = 50,
 ) -> None:
     """List transfers."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
+from fileflux.config import suggestion
 from fileflux.errors import ConfigError
 
 KIB: Final = 1024
@@ -149,7 +150,7 @@ class Limits:
         changes: dict[str, int | float] = {}
         for name, value in overrides.items():
             if name not in kinds:
-                raise ConfigError(f"unknown limit {name!r}; known limits are the fields of Limits in docs/reference.md")
+                raise ConfigError(f"unknown limit {name!r}{suggestion(name, kinds)}")
             try:
                 number = kinds[name](str(value))
             except ValueError:

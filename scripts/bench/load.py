@@ -88,7 +88,9 @@ class Load:
         before, cpu = pss(self.server.pid), self.server.cpu_times()
         agents = IdleAgents(self.rig, self.folder, tokens, len(tokens) / self.options.beats)
         try:
-            say(f"{len(tokens)} agents connected in {agents.connected_in:.0f} s, {self.used(cpu):.1f} CPU seconds of the hub")
+            say(
+                f"{len(tokens)} agents connected in {agents.connected_in:.0f} s, {self.used(cpu):.1f} CPU seconds of the hub"
+            )
             time.sleep(10)
             each = (pss(self.server.pid) - before) / 1024 / len(tokens)
             seconds = 20.0
@@ -98,7 +100,9 @@ class Load:
             last = agents.counts()
             beats = (last["acked"] - first["acked"]) / seconds
             later = (pss(self.server.pid) - before) / 1024 / len(tokens)
-            say(f"memory: {each:.1f} KiB an agent, {later:.1f} after their heartbeats (limit {LIMIT_KIB}): {ratio(LIMIT_KIB, later)}")
+            say(
+                f"memory: {each:.1f} KiB an agent, {later:.1f} after their heartbeats (limit {LIMIT_KIB}): {ratio(LIMIT_KIB, later)}"
+            )
             say(
                 f"{beats:.0f} heartbeats answered a second, {last['lost']} agents lost: {statements / seconds:.2f} SQL statements a second"
                 f" (limit {LIMIT_STATEMENTS:g}), {self.used(cpu) / seconds:.2f} CPU of the hub"
@@ -131,7 +135,13 @@ class Load:
             sys.executable, str(HERE / "load_reads.py"), self.rig.client.url, str(self.options.rate), str(self.options.seconds), str(paths),
         ]  # fmt: skip
         cpu = self.server.cpu_times()
-        result = subprocess.run(command, env={**os.environ, "FILEFLUX_TOKEN": self.rig.client.token}, capture_output=True, text=True, check=True)
+        result = subprocess.run(
+            command,
+            env={**os.environ, "FILEFLUX_TOKEN": self.rig.client.token},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         found: dict[str, Any] = json.loads(result.stdout)
         say(
             f"{found['count']} reads at {self.options.rate:g}/s {what}: p50 {found['p50']} ms, p99 {found['p99']} ms (limit {LIMIT_P99_MS:g}):"
@@ -231,7 +241,9 @@ def database(rig: Rig) -> Any:
     """A connection to the hub's embedded PostgreSQL."""
     folder = rig.places.hub
     password = (folder / "postgres-password").read_text().strip()
-    return psycopg2.connect(host=str(next(folder.rglob(".s.PGSQL.*")).parent), user="fileflux", password=password, dbname="postgres")
+    return psycopg2.connect(
+        host=str(next(folder.rglob(".s.PGSQL.*")).parent), user="fileflux", password=password, dbname="postgres"
+    )
 
 
 def count_statements(rig: Rig, connection: Any, seconds: float) -> int:

@@ -15,7 +15,9 @@ def fill(connection: Any, transfers: int, per_run: int = 10) -> None:
     """``transfers`` files in runs of ``per_run``, spread over two years up to this moment; one file in 50 failed."""
     runs = transfers // per_run
     with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO agents (name, status, last_seen) VALUES ('old-a', 'known', now()), ('old-b', 'known', now()) RETURNING id")
+        cursor.execute(
+            "INSERT INTO agents (name, status, last_seen) VALUES ('old-a', 'known', now()), ('old-b', 'known', now()) RETURNING id"
+        )
         source, destination = (row[0] for row in cursor.fetchall())
         cursor.execute(
             "INSERT INTO jobs (name, spec, created_by) SELECT 'nightly ' || n, jsonb_build_object('name', 'nightly ' || n,"
@@ -54,7 +56,11 @@ def enrol(connection: Any, count: int) -> list[str]:
     values = ["ffx_" + secrets.token_urlsafe(32) for _ in range(count)]
     with connection.cursor() as cursor:
         ids = execute_values(
-            cursor, "INSERT INTO agents (name) VALUES %s RETURNING id", [(f"idle-{n}",) for n in range(count)], page_size=1000, fetch=True
+            cursor,
+            "INSERT INTO agents (name) VALUES %s RETURNING id",
+            [(f"idle-{n}",) for n in range(count)],
+            page_size=1000,
+            fetch=True,
         )
         execute_values(
             cursor,

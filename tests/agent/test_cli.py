@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
 
 import pytest
+import typer
+
+from flux_agent import cli
 
 
 def agent(*args, **environment):
@@ -26,6 +30,29 @@ def agent(*args, **environment):
 @pytest.fixture
 def home(tmp_path):
     return {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "conf")}
+
+
+def commands(group, *above):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *above, name)
+        else:
+            yield " ".join((*above, name)), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(cli.app)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_come_first_and_would_be_taken(name):
+    command, path = COMMANDS[name], name.split()
+    assert command.examples
+    for example in command.examples:
+        words = shlex.split(example)
+        assert words[: 1 + len(path)] == ["flux-agent", *path]
+        command.make_context(path[-1], words[1 + len(path) :])
+    shown = command.get_help(typer.Context(command))
+    assert shown.index("Examples:") < shown.index("Options:")
 
 
 def test_version(home):

@@ -81,6 +81,16 @@ def test_every_state_table_is_walked(table: str) -> None:
 
 
 def test_tests_stand_where_their_package_does() -> None:
-    known = {"agent", "architecture", "browser", "contracts", "docs", "faults", "foundation", "integration", "simulation"}
+    known = {
+        "agent",
+        "architecture",
+        "browser",
+        "contracts",
+        "docs",
+        "faults",
+        "foundation",
+        "integration",
+        "simulation",
+    }
     folders = {path.name for path in TESTS.iterdir() if path.is_dir() and any(path.glob("**/test_*.py"))}
     assert folders - known <= {path.name for path in PACKAGES["fileflux"].iterdir() if path.is_dir()}

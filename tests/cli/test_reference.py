@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from fileflux.cli.main import tree
 from scripts import cli_reference
 from tests.cli.conftest import Command
 
 pytestmark = pytest.mark.unit
 
 
-def commands() -> Iterator[tuple[str, Any]]:
-    for name, command in tree().commands.items():
-        if hasattr(command, "commands"):
-            yield from ((f"{name} {verb}", below) for verb, below in command.commands.items())
-        else:
-            yield name, command
-
-
-COMMANDS = dict(commands())
+COMMANDS = dict(cli_reference.every_command())
 
 
 def test_the_page_is_current() -> None:

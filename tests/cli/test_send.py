@@ -86,6 +86,15 @@ def test_being_terminated_cancels_too(command: Command, hub: StubHub, monkeypatc
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.fixture
+def with_hangup():
+    """Whoever started the tests under nohup has it ignored, and the command keeps to that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("with_hangup")
 def test_watching_ends_without_touching_the_run(
     command: Command, hub: StubHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

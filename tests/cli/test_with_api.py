@@ -6,6 +6,8 @@ import io
 import json
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -29,18 +31,27 @@ class _Quiet(WSGIRequestHandler):
         """No lines on stderr: the tests look at it."""
 
 
-@pytest.fixture
-def address(app: Flask):
+@contextmanager
+def serving(app: Flask) -> Iterator[str]:
+    """The URL of a server of ``app`` in this process."""
     # The hub is in the same process, and its log would stand between what commands print.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    structlog.reset_defaults()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        structlog.reset_defaults()
+
+
+@pytest.fixture
+def address(app: Flask) -> Iterator[str]:
+    with serving(app) as url:
+        yield url
 
 
 class Shell:

@@ -56,7 +56,7 @@ class Server:
         self.tree.pump.start()
         self.links = PollingLinks(self.tree.pump, LIMITS, SystemClock())
         self.database = database
-        hooks = Hooks(self._load, _nothing, _nothing, _nothing, _nothing, _nothing, tls)
+        hooks = Hooks(self._load, *6 * (_nothing,), tls)
         listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         # As gunicorn makes its own.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

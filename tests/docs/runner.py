@@ -41,12 +41,8 @@ class Page:
     blocks: tuple[str, ...]
 
 
-def load(path: Path, section: str = "") -> Page:
-    """A page, or one ``## section`` of it."""
+def load(path: Path) -> Page:
     text = path.read_text()
-    if section:
-        text = re.split(rf"^## {re.escape(section)}$", text, flags=re.MULTILINE)[1]
-        text = re.split(r"^## ", text, flags=re.MULTILINE)[0]
     needs = _NEEDS.search(text)
     return Page(needs[1] if needs else "hub", tuple(_BLOCK.findall(text)))
 

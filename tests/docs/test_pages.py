@@ -1,12 +1,8 @@
-"""Every command of the how-to pages and of the README's first steps is run."""
+"""Every command of the how-to pages is run."""
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +14,6 @@ from tests.integration.conftest import Site
 from tests.integration.harness import EMAIL
 
 HOW_TO = sorted((runner.ROOT / "docs" / "how-to").glob("*.md"))
-README = "README.md"
 
 
 class Reader:
@@ -64,40 +59,3 @@ def test_the_page_works(path: Path, tmp_path: Path, own_port: int, request: pyte
     if page.blocks:
         here: Reader = request.getfixturevalue("reader")
         runner.run(page, tmp_path, here.env["FILEFLUX_URL"], here.env)
-
-
-def test_the_readme_by_hand(tmp_path: Path, own_port: int) -> None:
-    """``make install`` has its own test: whoever runs this has done it."""
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    (tools / "make").write_text('#!/bin/sh\ntest "$*" = install\n')
-    (tools / "make").chmod(0o700)
-    shutil.copytree(runner.ROOT / "docs" / "how-to", tmp_path / "docs")
-    page = runner.load(runner.ROOT / README, "By hand")
-    env = {"FILEFLUX_PORT": str(own_port), "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    runner.run(page, tmp_path, f"http://127.0.0.1:{own_port}", env)
-
-
-@pytest.mark.unit
-def test_blocks_say_whether_they_are_run() -> None:
-    """A fence without a word, or with another word for a shell, would be left out unseen."""
-    known = {"sh", "text", "console", "powershell", "json", "yaml", "toml", "python", "ini", "promql"}
-    for path in HOW_TO:
-        fences = re.findall(r"^```(\S*)$", path.read_text(), re.MULTILINE)[::2]
-        assert set(fences) <= known, f"{path.name}: {set(fences) - known}"
-
-
-@pytest.mark.unit
-def test_a_page_that_does_not_work_is_found(tmp_path: Path) -> None:
-    def run(*blocks: str) -> None:
-        folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        folder.mkdir()
-        runner.run(runner.Page("alone", blocks), folder, "http://127.0.0.1:1", {})
-
-    run("x=1\n", 'echo "$x" http://hub.example.com:8040  # expect: 1 http://127.0.0.1:1\n', "command sleep 60 &\n")
-    with pytest.raises(AssertionError, match="block 2 ended with 1"):
-        run("true\n", "false\n", "true\n")
-    with pytest.raises(AssertionError, match="block 1 ended with 1"):
-        run("false | cat\n")
-    with pytest.raises(AssertionError, match="did not print 'two'"):
-        run("echo two\n", "echo one  # expect: two\n")

@@ -17,6 +17,7 @@ import psutil
 
 from fileflux.cli.client import HubClient
 from fileflux.errors import FluxError
+from tests.integration import prepared
 
 EMAIL = "admin@test.local"
 QUICK_LIMITS = {
@@ -126,6 +127,8 @@ class Hub:
     def begin(self) -> Process:
         """Start it, and wait for nothing."""
         self._starts += 1
+        if self._starts == 1 and not self._database_url and not (self.folder / "hub").exists():
+            prepared.copy_to(self.folder / "hub")
         command = [
             sys.executable, "-m", "fileflux.cli.main", "serve",
             "--port", str(self.port), "--data-dir", str(self.folder / "hub"), "--workers", "2",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator
 
 import pytest
+import structlog
 from flask import Flask
 from structlog.testing import capture_logs
 
@@ -68,6 +70,17 @@ def test_the_description_covers_every_route(app: Flask, admin: Api, anonymous: A
     assert "JobIn" in spec["components"]["schemas"]
 
 
+@pytest.fixture
+def own_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """structlog as it is before anybody has set it up: other tests of this process may have left their level."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    monkeypatch.setattr("fileflux.web.app.requests_log", structlog.get_logger())
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("own_log")
 def test_each_request_is_noted_with_its_route_and_nothing_of_its_content(admin: Api, anonymous: Api) -> None:
     with capture_logs() as logs:
         admin.post("/api/agents", {"name": "private-name"})
