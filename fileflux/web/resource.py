@@ -20,6 +20,7 @@ from werkzeug.exceptions import NotFound, UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
 from fileflux.web import idempotency
+from fileflux.web.dumping import quick
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -101,7 +102,7 @@ class Resource:
             for schema, location in ((body, "json"), (query, "query")):
                 if schema is not None:
                     routed = self.blueprint.arguments(schema, location=location)(routed)
-            routed = self.blueprint.response(status, returns)(routed)
+            routed = self.blueprint.response(status, returns and quick(returns))(routed)
             if also is not None:
                 routed = self.blueprint.alt_response(also, schema=returns)(routed)
             if idempotency.applies(method, path):
