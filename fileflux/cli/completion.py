@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -128,7 +129,9 @@ def _client(context: typer.Context) -> HubClient:
     token = given.get("token")
     file = given.get("token_file")
     if file is not None and token is None:
-        token = file.read(4096).strip()
+        # click has closed what it opened for the options: a completion comes after them.
+        with Path(file.name).open(encoding="utf-8", errors="replace") as anew:
+            token = anew.read(4096).strip()
     client = connect(Settings(given.get("url"), token, bool(given.get("insecure")), ca_file=given.get("ca_file")))
     client.hurry(LOOK_UP_S)
     return client

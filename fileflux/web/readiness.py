@@ -69,6 +69,7 @@ class Readiness:
         self._checking = runtime.Lock()
         self._busy = False
         self._disk: runtime.Result[int] | None = None
+        self._query: runtime.Result[Mapping[str, int] | None] | None = None
         self._stopping = False
 
     def state(self) -> State:
@@ -110,13 +111,26 @@ class Readiness:
             self._busy = False
 
     def _alerts(self) -> Mapping[str, int] | None:
-        """None when the database cannot be used for writing."""
+        """None when the database cannot be used for writing. One that is frozen, or cut off, keeps no time-out of its own; it holds one task."""
+        if self._query is None or self._query.ready:
+            self._query = runtime.Result()
+            runtime.spawn(self._ask, self._query, name="readiness")
         try:
-            with self._database.transaction() as tx:
-                row = tx.one("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool")
-                return alerts.count_open(tx) if row == (False,) else None
+            return self._query.get(CHECK_S)
         except FluxError:
             return None
+
+    def _ask(self, answer: runtime.Result[Mapping[str, int] | None]) -> None:
+        try:
+            answer.set(self._count())
+        except Exception as error:  # noqa: BLE001  # handed over whole to the request that waits for it
+            answer.set_error(error)
+
+    def _count(self) -> Mapping[str, int] | None:
+        """None when the database takes no writes. Raises FluxError when it cannot be used at all."""
+        with self._database.transaction() as tx:
+            row = tx.one("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool")
+            return alerts.count_open(tx) if row == (False,) else None
 
     def _free(self) -> int:
         """0 when nothing can be written. A disk that hangs holds one thread of the pool, not one for each check."""

@@ -1,7 +1,7 @@
 """Puts refused requests into the audit log, without letting strangers fill it.
 
-The first few refusals of one address within a window are written one by one; further ones are only counted, and the count goes with the
-next entry that is written.
+The first few refusals of one kind (action) and one address within a window are written one by one; further ones are only counted, and the
+count goes with the next entry of that kind. So requests without a token do not keep failed logins out of the log.
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ class RefusalLog:
         self._database = database
         self._clock = clock
         self._written = Throttle(limits.login_attempts, limits.login_window)
-        self._left_out: OrderedDict[str, int] = OrderedDict()
+        self._left_out: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def record(self, address: str, actor: str, action: str, target: str, reason: str) -> None:
         """Never fails: a refusal must be answered even when the database is away."""
-        if self._written.take([address], self._clock.monotonic()) is not None:
-            self._left_out[address] = self._left_out.get(address, 0) + 1
+        key = (address, action)
+        if self._written.take([f"{action} {address}"], self._clock.monotonic()) is not None:
+            self._left_out[key] = self._left_out.get(key, 0) + 1
             while len(self._left_out) > MAX_KEYS:
                 self._left_out.popitem(last=False)
             return
         detail: dict[str, object] = {"address": address, "reason": reason}
-        left_out = self._left_out.pop(address, 0)
+        left_out = self._left_out.pop(key, 0)
         if left_out:
             detail["left_out_before"] = left_out
         try:

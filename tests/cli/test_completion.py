@@ -85,6 +85,15 @@ def test_without_a_login_names_are_not_offered(offered, monkeypatch: pytest.Monk
     assert offered("fileflux agents sh") == ["show"]
 
 
+def test_names_are_offered_with_the_token_in_a_file(offered, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    (tmp_path / "token").write_text("t\n")
+    monkeypatch.delenv("FILEFLUX_TOKEN")
+    monkeypatch.setenv("FILEFLUX_TOKEN_FILE", str(tmp_path / "token"))
+    assert offered("fileflux agents show w") == ["web-1"]
+    (tmp_path / "token").unlink()
+    assert offered("fileflux agents sh") == ["show"]
+
+
 def in_bash(hub: StubHub, folder, line: str) -> list[str]:
     """What bash would put in place of the last word."""
     tools = folder / "bin"

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from fileflux.audit import log as audit
+from fileflux.jobs.status import RunStatus
+from fileflux.storage.pool import Database
 from tests.web.conftest import Api
 
 
@@ -44,6 +47,14 @@ def test_filters(log: Api) -> None:
     assert "api.refused" not in actions(log, f"until={at}")
     assert actions(log, "since=2999-01-01T00:00:00Z") == []
     assert actions(log, "until=2001-01-01T00:00:00Z") == []
+
+
+def test_ends_of_runs_can_be_asked_for(log: Api, database: Database) -> None:
+    ends = [status.value for status in RunStatus if status.terminal]
+    with database.transaction() as tx:
+        audit.append_many(tx, [audit.NewEntry("hub", "run.ended", "run:1", status) for status in ends])
+    for status in ends:
+        assert actions(log, f"outcome={status}") == ["run.ended"]
 
 
 NO_FILTERS = (

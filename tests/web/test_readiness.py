@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from fileflux.actors.kernel import runtime
 from fileflux.clock import FakeClock
 from fileflux.protocol.limits import DEFAULT_LIMITS, Limits
 from fileflux.storage import alerts
-from fileflux.storage.pool import Database
+from fileflux.storage.pool import Database, Transaction
 from fileflux.web import access, context, readiness
 from fileflux.web.app import create_app
 from fileflux.web.readiness import Readiness
@@ -96,6 +97,27 @@ def test_a_disk_that_hangs_holds_one_thread(
         assert later(one, clock) == GOOD | {"disk": False}
     assert len(hung) == 1
     fifo.write_bytes(b"")
+
+
+def test_a_database_that_is_frozen_is_not_ready_and_holds_one_task(
+    one: Readiness, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert one.state().ready
+    thaw, count, asked = runtime.Event(), alerts.count_open, []
+
+    def hang(tx: Transaction) -> dict[str, int]:
+        asked.append(tx)
+        thaw.wait(5)
+        return count(tx)
+
+    monkeypatch.setattr(alerts, "count_open", hang)
+    monkeypatch.setattr(readiness, "CHECK_S", 0.05)
+    for _ in range(3):
+        assert later(one, clock) == GOOD | {"database": False}
+    assert len(asked) == 1
+    thaw.set()
+    monkeypatch.setattr(readiness, "CHECK_S", 2.0)
+    assert later(one, clock) == GOOD
 
 
 def test_asking_often_costs_nothing(one: Readiness, site: Site, clock: FakeClock) -> None:

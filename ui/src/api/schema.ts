@@ -1421,7 +1421,7 @@ export interface components {
       id?: number;
       object?: string;
       /** @enum {string} */
-      outcome?: 'ok' | 'refused' | 'failed';
+      outcome?: 'ok' | 'refused' | 'failed' | 'succeeded' | 'partial' | 'cancelled';
     };
     AuditPage: {
       items?: components['schemas']['AuditOut'][];
@@ -2531,7 +2531,7 @@ export interface operations {
         /** @description 1 to 200; what lies outside is capped */
         limit?: number;
         object?: string;
-        outcome?: 'ok' | 'refused' | 'failed';
+        outcome?: 'ok' | 'refused' | 'failed' | 'succeeded' | 'partial' | 'cancelled';
         since?: string;
         /** @description a field, `-` in front for descending; -id unless given */
         sort?: 'id' | '-id';
