@@ -317,7 +317,4 @@ def _update_values(update: TransferUpdate) -> tuple[Any, ...]:
 
 def from_values(values: tuple[Any, ...]) -> TransferRow:
     """The row of what ``COLUMNS`` selected."""
-    row = TransferRow(*values)
-    return replace(
-        row, path=bytes(row.path), final_path=optional_bytes(row.final_path), file_hash=optional_bytes(row.file_hash)
-    )
+    return TransferRow(*(bytes(value) if type(value) is memoryview else value for value in values))
