@@ -90,6 +90,9 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
                 self._unlinked(message.port, message.reason)
             case a.SessionEnded():
                 self._ended(message.port, message.reason)
+            case a.DisplacedLives():
+                old, other = message.port, message.port.displaced_by or ""
+                self._tell_of_duplicate(old.agent_id, old.agent_name, old.token_id, message.peer, other)
             case a.Watch():
                 self._watchers[message.watcher] = message.agent_ids
                 for agent_id in message.agent_ids:
@@ -169,6 +172,7 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
             # Another process with this agent's token: what the old one had open is void.
             known = self._taken_over.setdefault(identity.agent_id, deque(maxlen=TAKEN_OVER_MAX))
             known.append((port.session_id, gate.link.peer))
+            port.displaced_by = gate.link.peer
             port.ref.tell_control(a.CloseSession(4409, "a newer connection of this agent took over"))
             self._ended(port, "a new session of the agent took over")
         self._attach(gate, self._new_session(identity, hello), message.text, resumed=False)
@@ -177,7 +181,8 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
         """Raise an alert when a process comes back whose session another process took over: both are alive, so the identity is used twice.
 
         That an old link still looked alive proves nothing: an agent that was killed and started again leaves one behind. A process that was
-        started anew knows no session, and one that goes on with its own, over whatever link, was never displaced.
+        started anew knows no session, and one that goes on with its own, over whatever link, was never displaced. Over WebSocket the displaced
+        process has told so before, by answering the close (``DisplacedLives``).
         """
         known = self._taken_over.get(identity.agent_id, ())
         other = next((peer for session_id, peer in known if session_id == hello.session_id), None)
@@ -186,17 +191,19 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
         self._taken_over[identity.agent_id] = deque(
             (entry for entry in known if entry[0] != hello.session_id), TAKEN_OVER_MAX
         )
-        name, here = identity.name, gate.link.peer
+        self._tell_of_duplicate(identity.agent_id, identity.name, identity.token_id, gate.link.peer, other)
+
+    def _tell_of_duplicate(self, agent_id: int, name: str, token_id: int, here: str, other: str) -> None:
         places = f"at {here}, twice" if here == other else f"at {here} and at {other}"
         text = (
             f"agent {name} runs in two places: {places}. Each new connection ends the other's session, so its transfers begin again and"
             " again. Stop one of the two and give every host an agent and a token of its own; if you do not know one of the places,"
             f" revoke the agent's tokens at once"
         )
-        detail = {"peer": here, "other_peer": other, "token_id": identity.token_id}
-        entry = a.SaveAudit(f"agent:{name}", "agent.duplicate", f"agent:{identity.agent_id}", "refused", detail)
+        detail = {"peer": here, "other_peer": other, "token_id": token_id}
+        entry = a.SaveAudit(f"agent:{name}", "agent.duplicate", f"agent:{agent_id}", "refused", detail)
         log.warning("agent runs in two places", agent=name, peer=here, other_peer=other)
-        self._persistence.tell(a.SaveAlert("token_on_two_hosts", f"agent:{identity.agent_id}", text, entry))
+        self._persistence.tell(a.SaveAlert("token_on_two_hosts", f"agent:{agent_id}", text, entry))
 
     def _cut(self, message: a.CutAgent) -> None:
         self._credentials.cut(message.agent_id, message.token_id)

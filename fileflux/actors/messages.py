@@ -185,6 +185,14 @@ class SessionEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class DisplacedLives:
+    """A session's end by another process was heard by the one it belonged to."""
+
+    port: SessionPort
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """Tell ``watcher`` of these agents from now on, beginning with how they are."""
 
@@ -219,7 +227,16 @@ class LimitToken:
 
 
 ConnectionHubMessage = (
-    HelloArrived | SessionLinked | SessionUnlinked | SessionEnded | Watch | Unwatch | CutAgent | LimitToken | Tick
+    HelloArrived
+    | SessionLinked
+    | SessionUnlinked
+    | SessionEnded
+    | DisplacedLives
+    | Watch
+    | Unwatch
+    | CutAgent
+    | LimitToken
+    | Tick
 )
 
 

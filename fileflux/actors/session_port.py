@@ -43,6 +43,8 @@ class SessionPort:
         """Which of ``messages.FEATURES`` the agent has."""
         self.heard = False
         """A heartbeat came since this was last stored."""
+        self.displaced_by: str | None = None
+        """Where the process is that began a session in this one's place."""
         self.link: Link | None = None
         self.link_reason = ""
         self.since: float = 0.0
@@ -130,6 +132,8 @@ class LinkGate:
     def on_closed(self, code: int, reason: str) -> None:
         self._deadline.cancel()
         self._ticking.cancel()
+        if self.port is not None and self.port.displaced_by is not None and self.link.answered:
+            self._hub.tell(a.DisplacedLives(self.port, self.link.peer))
         if self.port is not None:
             self.port.ref.tell_control(a.LinkClosed(self, code, reason))
 

@@ -45,6 +45,11 @@ class Link(Protocol):
         ...
 
     @property
+    def answered(self) -> bool:
+        """After ``close``: the other end said that it heard it, so somebody is there. False where a transport cannot know."""
+        ...
+
+    @property
     def queued_bytes(self) -> int:
         """Bytes of binary messages not yet handed to the socket."""
         ...

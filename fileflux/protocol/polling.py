@@ -101,6 +101,11 @@ class PollingLink:
         _call(callbacks)
         return size
 
+    @property
+    def answered(self) -> bool:
+        # What was handed to a connection may never be read.
+        return False
+
     def close(self, code: int, reason: str) -> None:
         if self._deaf:
             return

@@ -175,6 +175,12 @@ class WebSocketLink:
         if self._channel is None:
             self._finish()
 
+    @property
+    def answered(self) -> bool:
+        """See ``Link``."""
+        protocol = self._protocol
+        return protocol.close_sent is not None and protocol.close_rcvd is not None and not protocol.close_rcvd_then_sent
+
     def tick(self, now: float) -> None:
         """Time has passed; call about once a second from ``start`` to ``on_closed``."""
         if self._finished or self._channel is None:

@@ -317,4 +317,5 @@ def _update_values(update: TransferUpdate) -> tuple[Any, ...]:
 
 def from_values(values: tuple[Any, ...]) -> TransferRow:
     """The row of what ``COLUMNS`` selected."""
-    return TransferRow(*(bytes(value) if type(value) is memoryview else value for value in values))
+    plain: list[Any] = [bytes(value) if type(value) is memoryview else value for value in values]
+    return TransferRow(*plain)

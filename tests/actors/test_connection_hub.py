@@ -28,6 +28,7 @@ class Link:
 
     peer = ""
     queued_bytes = 0
+    answered = False
 
     def __init__(self, transport: str) -> None:
         self.transport = transport
@@ -244,6 +245,28 @@ def test_a_process_that_comes_back_after_another_took_over_is_a_duplicate(hub: H
     assert (alert.audit.action, alert.audit.detail["other_peer"]) == ("agent.duplicate", "192.0.2.2")
     welcomed(hub.connect(4, peer="192.0.2.2", session_id=other_session))
     assert len(hub.alerts) == 2, "they take turns"
+
+
+def test_a_displaced_process_that_answers_the_close_is_alive(hub: Hub) -> None:
+    first = hub.connect(1, peer="192.0.2.1")
+    welcomed(first)
+    first.answered = True
+    welcomed(hub.connect(2, peer="192.0.2.2"))
+    until(lambda: hub.alerts)
+    (alert,) = hub.alerts
+    assert "at 192.0.2.1 and at 192.0.2.2" in alert.message
+
+
+def test_an_answered_close_of_another_kind_is_no_duplicate(hub: Hub) -> None:
+    first = hub.connect(1)
+    session = welcomed(first).session_id
+    first.answered = True
+    moved = hub.connect(2, session_id=session, switch=True)
+    welcomed(moved)
+    moved.answered = True
+    hub.cut()
+    until(lambda: moved.closed)
+    assert not hub.alerts
 
 
 def test_a_thief_who_is_gone_again_is_noticed_too(hub: Hub) -> None:

@@ -108,6 +108,27 @@ def served() -> Iterator[Served]:
     made.close()
 
 
+def test_who_closes_knows_whether_the_peer_heard_it(served: Served) -> None:
+    assert not served.link.answered
+    served.link.close(4409, "taken over")
+    served.answer()
+    assert not served.link.answered
+    served.say(frame(8, struct.pack("!H", 4409)))
+    assert served.link.answered
+
+
+@pytest.mark.parametrize("said", [b"", frame(8, struct.pack("!H", 1001))], ids=["cut", "closed-first"])
+def test_a_peer_that_went_first_heard_nothing(served: Served, said: bytes) -> None:
+    if said:
+        served.say(said)
+    else:
+        served.peer.close()
+        served.pump.settle()
+    served.link.close(4409, "taken over")
+    served.pump.settle()
+    assert not served.link.answered
+
+
 def close_code(data: bytes) -> int:
     at = data.rindex(b"\x88")
     return int(struct.unpack("!H", data[at + 2 : at + 4])[0])
