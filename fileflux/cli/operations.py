@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fileflux.cli.hub import ConfigOption, DatabaseOption, DataDirOption
-from fileflux.errors import ConfigError
+from fileflux.cli.options import Format, JsonOption, OutputOption
 
 if TYPE_CHECKING:
     from fileflux.backup import Place
@@ -58,23 +59,27 @@ def doctor(
     data_dir: DataDirOption = None,
     database_url: DatabaseOption = None,
     config: ConfigOption = None,
-    output: Annotated[str, typer.Option("-o", "--output", help="table or json.")] = "table",
+    output: OutputOption = Format.TABLE,
+    json_only: JsonOption = False,
 ) -> None:
     """Say whether a hub works here, layer by layer, and what to do where it does not. Disturbs no running hub.
 
     Reads the same environment and file as `fileflux serve`. Ends with 0 when a hub works, 2 for what has to be changed, 5 for what may
     pass by itself.
     """
+    from fileflux.cli.output import print_record
     from fileflux.hub_doctor import examine
     from fileflux.log import configure
     from flux_agent.doctor_report import as_json, as_text
 
     # What is wrong is in the report; what the parts of a hub log meanwhile would only say it twice.
     configure(level="critical")
-    if output not in ("table", "json"):
-        raise ConfigError(f"--output must be table or json, not {output!r}")
     report = examine(lambda: _settings(data_dir, database_url, config))
-    print(as_json(report) if output == "json" else as_text(report))
+    form = Format.JSON if json_only else output
+    if form is Format.TABLE:
+        print(as_text(report))
+    else:
+        print_record(json.loads(as_json(report)), form)
     raise typer.Exit(report.exit_code)
 
 

@@ -19,6 +19,7 @@ _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?\+00:00")
 _GAP: Final = "  "
+_LAST_NARROWEST: Final = 12
 _NARROWEST: Final = 6
 """A column is not cut below this to make room for the others: what is left of it would say nothing."""
 
@@ -121,8 +122,10 @@ def _terminal_width() -> int | None:
 
 
 def _narrow(widths: list[int], limit: int) -> None:
-    """Take from the widest columns until all fit."""
-    while sum(widths) + len(_GAP) * (len(widths) - 1) > limit:
+    """Take from the last column, which says why, then from the widest ones until all fit: half a time or status says nothing."""
+    room = limit - len(_GAP) * (len(widths) - 1)
+    widths[-1] = max(min(widths[-1], _LAST_NARROWEST), widths[-1] - max(0, sum(widths) - room))
+    while sum(widths) > room:
         widest = max(range(len(widths)), key=lambda index: widths[index])
         if widths[widest] <= _NARROWEST:
             return

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -27,10 +28,7 @@ _COLUMNS: Final = (
     "id",
     "job_id",
     "status",
-    "progress",
-    "files_done",
-    "files_total",
-    "files_failed",
+    "files",
     "created_at",
     "reason",
 )
@@ -86,7 +84,16 @@ def list_runs(
             "until": until,
             "sort": sort and sort.value,
         }
-        call.records(list(client.pages("/api/runs", limit, **query)), _COLUMNS)
+        found = list(client.pages("/api/runs", limit, **query))
+    if call.form is Format.TABLE and not call.fields:
+        found = [{**run, "files": _files(run)} for run in found]
+    call.records(found, _COLUMNS)
+
+
+def _files(run: Mapping[str, Any]) -> str:
+    total = "?" if run["files_total"] is None else run["files_total"]
+    failed = f", {run['files_failed']} failed" if run["files_failed"] else ""
+    return f"{run['files_done'] + run['files_skipped']}/{total}{failed}"
 
 
 @verb(app, "show", "fileflux runs show 42", "fileflux runs show 42 --json")

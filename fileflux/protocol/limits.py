@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
-from fileflux.config import suggestion
 from fileflux.errors import ConfigError
 
 KIB: Final = 1024
@@ -150,6 +149,9 @@ class Limits:
         changes: dict[str, int | float] = {}
         for name, value in overrides.items():
             if name not in kinds:
+                # With it comes YAML, and every command has limits.
+                from fileflux.config import suggestion
+
                 raise ConfigError(f"unknown limit {name!r}{suggestion(name, kinds)}")
             try:
                 number = kinds[name](str(value))

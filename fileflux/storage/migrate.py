@@ -92,7 +92,7 @@ def _apply(tx: Transaction, migration: Migration) -> None:
 
 def _applied(tx: Transaction) -> dict[int, tuple[str, str]]:
     # A large table takes its time, and so does waiting for the hub that works on it.
-    tx.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+    tx.take_its_time()
     tx.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     tx.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations (number integer PRIMARY KEY, name text NOT NULL, sha256 text NOT NULL,"

@@ -50,18 +50,40 @@ _HOPELESS = ("password authentication failed", "no pg_hba.conf entry", "does not
 """libpq gives no code for a refused connection, only the server's sentence."""
 
 
+ANSWER_MARGIN_S = 2.0
+"""What a statement gets on this side beyond the time that the server gives it: then the server is frozen, or cut off without a word."""
+
+
+class _Connection(psycopg2.extensions.connection):
+    patience: float | None = float(CONNECT_TIMEOUT_S)
+    """Seconds without a byte from the server; None: for ever. Until it is connected, those of connecting: libpq's own do not count in a greenlet."""
+
+
 def green() -> None:
     """Make every psycopg2 connection of this process wait in its own greenlet. For the server's entry point, after patching."""
-    from psycogreen.gevent import patch_psycopg
+    from psycogreen.gevent import gevent_wait_callback
 
-    patch_psycopg()
+    def wait(connection: psycopg2.extensions.connection) -> None:
+        patience = getattr(connection, "patience", _Connection.patience)
+        try:
+            gevent_wait_callback(connection, timeout=patience)
+        except TimeoutError:
+            raise psycopg2.OperationalError(f"the server has not answered for {patience:g} s") from None
+
+    psycopg2.extensions.set_wait_callback(wait)
 
 
 class Transaction:
     """One transaction, valid inside its ``with`` block only. Parameters are always passed apart from the SQL."""
 
-    def __init__(self, connection: psycopg2.extensions.connection) -> None:
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
         self._cursor = connection.cursor()
+
+    def take_its_time(self) -> None:
+        """No time-out for what follows in this transaction, at either end: a migration of a large table, and the wait for another hub's."""
+        self._connection.patience = None
+        self.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
 
     def execute(self, sql: str, params: Params = ()) -> int:
         """Run one statement; returns how many rows it touched.
@@ -118,11 +140,12 @@ class Database:
         self._url = url
         self._limits = limits
         self._size = size
+        self._patience = limits.database_statement_timeout + ANSWER_MARGIN_S
         # One place per connection; None is a place whose connection is still to be made. The last used comes first.
-        self._places: queue.LifoQueue[psycopg2.extensions.connection | None] = queue.LifoQueue()
+        self._places: queue.LifoQueue[_Connection | None] = queue.LifoQueue()
         for _ in range(size):
             self._places.put(None)
-        self._open: set[psycopg2.extensions.connection] = set()
+        self._open: set[_Connection] = set()
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -206,7 +229,7 @@ class Database:
     def statistics(self) -> DatabaseStatistics:
         return DatabaseStatistics(len(self._open), max(0, self._size - self._places.qsize()), self._size)
 
-    def _take(self) -> psycopg2.extensions.connection:
+    def _take(self) -> _Connection:
         try:
             connection = self._places.get(timeout=self._limits.database_statement_timeout)
         except queue.Empty:
@@ -222,10 +245,11 @@ class Database:
             self._places.put(None)
             raise
 
-    def _connect(self) -> psycopg2.extensions.connection:
+    def _connect(self) -> _Connection:
         try:
             connection = psycopg2.connect(
                 self._url,
+                connection_factory=_Connection,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 application_name="fileflux",
                 client_encoding="UTF8",
@@ -252,9 +276,10 @@ class Database:
         except psycopg2.Error as error:
             self._discard(connection)
             raise self._translate(error) from error
+        connection.patience = self._patience
         return connection
 
-    def _abandon(self, connection: psycopg2.extensions.connection, error: BaseException) -> None:
+    def _abandon(self, connection: _Connection, error: BaseException) -> None:
         """End a transaction that failed, keeping the connection only when it is certainly idle again."""
         if not isinstance(error, Exception):
             # A killed greenlet may have left a query half way; an answer that comes later belongs to nobody.
@@ -265,14 +290,15 @@ class Database:
         except psycopg2.Error:
             self._discard(connection)
 
-    def _give_back(self, connection: psycopg2.extensions.connection) -> None:
+    def _give_back(self, connection: _Connection) -> None:
+        connection.patience = self._patience
         if not connection.closed:
             self._places.put(connection)
             return
         self._discard(connection)
         self._places.put(None)
 
-    def _discard(self, connection: psycopg2.extensions.connection) -> None:
+    def _discard(self, connection: _Connection) -> None:
         self._open.discard(connection)
         with suppress(psycopg2.Error):
             connection.close()

@@ -15,7 +15,7 @@ from fileflux.protocol.limits import MAX_PATH_BYTES
 from fileflux.storage import agents, tokens
 from fileflux.storage.values import name_to_bytes
 from fileflux.web import schemas
-from fileflux.web.fields import Text, Texts, Whole
+from fileflux.web.fields import Name, Text, Texts, Whole
 from fileflux.web.paging import FlagFilter, IdFilter, Limit, ListQuery, PageQuery, Several, SortBy, TextFilter
 from fileflux.web.resource import MAX_ID
 
@@ -26,7 +26,7 @@ _STATUSES: Final = tuple(status.value for status in AgentStatus)
 
 
 class AgentIn(ma.Schema):
-    name = Text(low=1, high=NAME_MAX, required=True)
+    name = Name(high=NAME_MAX, in_places=True, required=True)
     description = Text(high=2000, raw=True, load_default="")
     tags = Texts(Text(low=1, high=_TAG_MAX), _TAGS_MAX, load_default=list)
 
@@ -34,7 +34,7 @@ class AgentIn(ma.Schema):
 class AgentPatch(ma.Schema):
     """What is left out stays."""
 
-    name = Text(low=1, high=NAME_MAX)
+    name = Name(high=NAME_MAX, in_places=True)
     description = Text(high=2000, raw=True)
     tags = Texts(Text(low=1, high=_TAG_MAX), _TAGS_MAX)
 

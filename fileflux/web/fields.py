@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,8 +11,11 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 _CONTROL: Final = frozenset({"Cc", "Zl", "Zp"})
-_PATTERN: Final = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
 _RAW_PATTERN: Final = r"^[^\u0000]*$"
+_CONTROLS: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
+_NAME: Final = rf"^[^{_CONTROLS}\s#-]([^{_CONTROLS}]*[^{_CONTROLS}\s])?$"
+_PATTERN: Final = rf"^[^{_CONTROLS}]*$"
+_PLACE_NAME: Final = rf"^[^{_CONTROLS}\s:/\\.#-]([^{_CONTROLS}:/\\]*[^{_CONTROLS}\s:/\\])?$"
 
 
 class Text(fields.String):
@@ -37,6 +41,24 @@ class Text(fields.String):
             raise ma.ValidationError(f"Must have {self._low} to {self._high} bytes.")
         if "\0" in text or (not self._raw and any(unicodedata.category(char) in _CONTROL for char in text)):
             raise ma.ValidationError("Must not have control characters.")
+        return text
+
+
+class Name(Text):
+    """A name that commands can write. They tell it from an id by its first character, ``#``, and from an option by ``-``; ``in_places``: an
+    agent's, which stands before the colon in AGENT:PATH.
+    """
+
+    def __init__(self, *, high: int, in_places: bool = False, **kwargs: Any) -> None:
+        self._pattern = re.compile(_PLACE_NAME if in_places else _NAME)
+        refused = "contain : / \\ or begin with # - ." if in_places else "begin with # or -"
+        self._advice = f"Must not {refused}, nor begin or end with a blank."
+        super().__init__(low=1, high=high, metadata={"pattern": self._pattern.pattern}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if not self._pattern.fullmatch(text):
+            raise ma.ValidationError(self._advice)
         return text
 
 

@@ -17,7 +17,7 @@ from fileflux.jobs.models import HubCheck, JobSpec, JobType, Preserve
 from fileflux.protocol.limits import DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE, MAX_PATH_BYTES, MIN_CHUNK_SIZE
 from fileflux.protocol.messages import Compression, Conflict, OnChange, Verify
 from fileflux.storage.lists import JOBS
-from fileflux.web.fields import Choice, Flag, Number, Text, Texts, Whole
+from fileflux.web.fields import Choice, Flag, Name, Number, Text, Texts, Whole
 from fileflux.web.paging import FlagFilter, IdFilter, ListQuery, SortBy, TextFilter
 from fileflux.web.problems import InvalidFieldsError, flatten
 from fileflux.web.resource import MAX_ID
@@ -47,7 +47,7 @@ class Posted:
 class JobFields(ma.Schema):
     """What a run of a job takes over."""
 
-    name = Text(low=1, high=200, required=True)
+    name = Name(high=200, required=True)
     description = Text(high=2000, raw=True, load_default="")
     tags = Texts(Text(low=1, high=64), 32, load_default=list)
     type = Choice(get_args(JobType), load_default="push")

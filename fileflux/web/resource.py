@@ -56,6 +56,9 @@ class _StrictParser(FlaskParser):
         return MultiDictProxy(req.args, schema)
 
     def _raw_load_json(self, req: Request) -> Any:
+        if not req.mimetype and not req.get_data(cache=True):
+            # No body at all says what ``{}`` says.
+            return {}
         # A form can be sent across origins without asking; JSON cannot. Hence its type is required, and nothing is unpacked.
         if req.mimetype != "application/json" or req.headers.get("Content-Encoding"):
             raise UnsupportedMediaType("send the body as application/json, not compressed")
@@ -101,7 +104,8 @@ class Resource:
             routed: Any = view
             for schema, location in ((body, "json"), (query, "query")):
                 if schema is not None:
-                    routed = self.blueprint.arguments(schema, location=location)(routed)
+                    needed = any(field.required for field in schema().fields.values())
+                    routed = self.blueprint.arguments(schema, location=location, required=needed)(routed)
             routed = self.blueprint.response(status, returns and quick(returns))(routed)
             if also is not None:
                 routed = self.blueprint.alt_response(also, schema=returns)(routed)

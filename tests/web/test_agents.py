@@ -94,7 +94,7 @@ def test_pages_hold_all_rows_once(admin: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["'; DROP TABLE agents; --", '"><img src=x onerror=alert(1)>', "{{7*7}}", "%_\\", "=cmd|x", "é", "🙂"]
+    "name", ["'; DROP TABLE agents; --", '"><img src=x onerror=alert(1)>', "{{7*7}}", "%_", "=cmd|x", "é", "🙂"]
 )
 def test_any_readable_name_is_kept_literally(admin: Api, name: str) -> None:
     assert admin.post("/api/agents", {"name": name}).json["name"] == name

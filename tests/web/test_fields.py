@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 import pytest
 
-from fileflux.web.fields import Choice, Flag, Number, Text, Texts, Whole
+from fileflux.web.fields import Choice, Flag, Name, Number, Text, Texts, Whole
 
 pytestmark = pytest.mark.unit
 
@@ -63,3 +63,23 @@ def test_good_values_pass_unchanged(field: ma.fields.Field, value: Any) -> None:
 def test_bad_values_are_refused(field: ma.fields.Field, value: Any) -> None:
     with pytest.raises(ma.ValidationError):
         field.deserialize(value)
+
+
+class _Named(ma.Schema):
+    agent = Name(high=100, in_places=True)
+    job = Name(high=100)
+
+
+@pytest.mark.parametrize("name", ["web-1", "a b", "Büro 3", "x#1", "x-", "日本", '"><img src=x>', "a" * 100])
+def test_names_that_commands_can_write(name: str) -> None:
+    assert _Named().load({"agent": name, "job": name}) == {"agent": name, "job": name}
+
+
+@pytest.mark.parametrize("name", ["", " ", " a", "a ", "\u00a0a", "#3", "-x", "a\nb", "a\0"])
+def test_names_that_they_cannot(name: str) -> None:
+    assert _Named().validate({"agent": name, "job": name}).keys() == {"agent", "job"}
+
+
+@pytest.mark.parametrize("name", ["a:b", "a/b", "a\\b", ".", "..", ".a", "b:"])
+def test_an_agents_name_stands_before_a_colon(name: str) -> None:
+    assert _Named().validate({"agent": name, "job": name}).keys() == {"agent"}

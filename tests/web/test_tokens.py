@@ -165,3 +165,14 @@ def test_what_cannot_be_rotated(admin: Api, hub: ScriptedHub, agent_id: int, as_
     assert as_role("operator").post(f"/api/tokens/{made[2]}/rotate", {}).status_code == 403
     admin.delete(f"/api/agents/{agent_id}")
     assert rotate(made[2]).status_code == 409
+
+
+def test_no_body_is_an_empty_one(admin: Api, two_agents: tuple[int, int]) -> None:
+    token = admin.post("/api/tokens", {"agent_id": two_agents[0]}).json["token"]["id"]
+    client, own = admin.client, {"Authorization": f"Bearer {admin.token}"}
+    assert client.post(f"/api/tokens/{token}/rotate", headers=own).status_code == 201
+    assert client.post("/api/tokens/424242/rotate", headers=own).status_code == 404
+    without_fields = client.post("/api/agents", headers=own)
+    assert (without_fields.status_code, without_fields.json["errors"].keys()) == (422, {"name"})
+    assert client.post("/api/agents", data=b'{"name":"x"}', headers=own).status_code == 415
+    assert client.post("/api/agents", data=b"", content_type="text/plain", headers=own).status_code == 415
