@@ -94,7 +94,8 @@ def _refusal(response: requests.Response, document: dict[str, Any]) -> e.FluxErr
     if isinstance(fields, dict):
         detail = "; ".join(f"{name}: {' '.join(map(str, texts))}" for name, texts in fields.items())
     if status in (429, 503):
-        detail += _later(response)
+        # The hub's own sentence often says it already.
+        detail += "" if "try again in" in detail else _later(response)
     error = _ERRORS.get(status, e.FluxError)(detail, code=str(document.get("code", "internal")))
     if isinstance(error, e.UnavailableError):
         error.retry_after = retry_after(response)

@@ -51,7 +51,8 @@ def restore(
     from fileflux.backup import restore as run_restore
 
     manifest, ended = run_restore(_place(data_dir, database_url, config), file, force=force)
-    runs = f"; {ended} runs that were live ended as failed" if ended else ""
+    live = "1 run that was" if ended == 1 else f"{ended} runs that were"
+    runs = f"; {live} live ended as failed" if ended else ""
     print(f"restored {_described(manifest)}{runs}", file=sys.stderr)
 
 

@@ -165,12 +165,12 @@ class RunMachine:
             final = RunStatus.PARTIAL
         self._go(Event.ALL_DONE, final)
         parts = [
-            f"{count} {what}"
-            for count, what in (
-                (self.files_failed, "files failed"),
-                (self.files_cancelled, "files were cancelled"),
-                (self.listing_errors, "paths could not be listed"),
-                (directory_errors, "directories could not be set"),
+            f"{count} {one if count == 1 else several}"
+            for count, one, several in (
+                (self.files_failed, "file failed", "files failed"),
+                (self.files_cancelled, "file was cancelled", "files were cancelled"),
+                (self.listing_errors, "path could not be listed", "paths could not be listed"),
+                (directory_errors, "directory could not be set", "directories could not be set"),
             )
             if count
         ]

@@ -179,7 +179,7 @@ def test_single_transfers_are_cancelled_and_taken_up_again(site: Site, link: Fau
     assert status("b") in ("pending", "transferring")
     link.set(Rule())
     run = site.hub.wait_ended(run_id, 30)
-    assert (run["status"], run["reason"]) == ("partial", "1 files were cancelled"), run
+    assert (run["status"], run["reason"]) == ("partial", "1 file was cancelled"), run
     assert (run["files_done"], run["files_failed"]) == (2, 0)
     assert {name: status(name) for name in ids} == {"a": "cancelled", "b": "completed", "c": "completed"}
     wait_for("the part to go", lambda: sorted(os.listdir(target)) == ["b", "c"], 5)
