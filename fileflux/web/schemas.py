@@ -23,7 +23,10 @@ class Problem(ma.Schema):
 
 
 class RunQuery(ListQuery):
-    sort = SortBy(RUNS)
+    sort = SortBy(
+        RUNS,
+        "by started_at only with status and job_id, by ended_at only with status, by id only with job_id, or with no filter",
+    )
     job_id = IdFilter()
     status = Several(tuple(RunStatus))
     agent_id = IdFilter(metadata={"description": "at either end"})
@@ -61,7 +64,7 @@ class RunPage(ma.Schema):
 
 
 class TransferQuery(ListQuery):
-    sort = SortBy(TRANSFERS)
+    sort = SortBy(TRANSFERS, "by started_at only with run_id")
     run_id = IdFilter()
     job_id = IdFilter()
     status = Several(tuple(TransferStatus))

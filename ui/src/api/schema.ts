@@ -3214,7 +3214,7 @@ export interface operations {
         limit?: number;
         /** @description made at or after this time */
         since?: string;
-        /** @description a field, `-` in front for descending; -created_at unless given */
+        /** @description a field, `-` in front for descending; -created_at unless given. by started_at only with status and job_id, by ended_at only with status, by id only with job_id, or with no filter */
         sort?:
           | 'id'
           | '-id'
@@ -3667,7 +3667,7 @@ export interface operations {
         /** @description 1 to 200; what lies outside is capped */
         limit?: number;
         run_id?: number;
-        /** @description a field, `-` in front for descending; -id unless given */
+        /** @description a field, `-` in front for descending; -id unless given. by started_at only with run_id */
         sort?: 'id' | '-id' | 'started_at' | '-started_at';
         status?: (
           | 'pending'
