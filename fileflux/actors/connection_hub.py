@@ -181,8 +181,8 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
         """Raise an alert when a process comes back whose session another process took over: both are alive, so the identity is used twice.
 
         That an old link still looked alive proves nothing: an agent that was killed and started again leaves one behind. A process that was
-        started anew knows no session, and one that goes on with its own, over whatever link, was never displaced. Over WebSocket the displaced
-        process has told so before, by answering the close (``DisplacedLives``).
+        started anew knows no session, and one that goes on with its own, over whatever link, was never displaced. Where a link can know that
+        its close was heard, the displaced process has told so before (``DisplacedLives``).
         """
         known = self._taken_over.get(identity.agent_id, ())
         other = next((peer for session_id, peer in known if session_id == hello.session_id), None)

@@ -127,7 +127,8 @@ class Hub:
     def begin(self) -> Process:
         """Start it, and wait for nothing."""
         self._starts += 1
-        if self._starts == 1 and not self._database_url and not (self.folder / "hub").exists():
+        external = self._database_url or any(name.startswith("FILEFLUX_DATABASE_URL") for name in self._env)
+        if self._starts == 1 and not external and not (self.folder / "hub").exists():
             prepared.copy_to(self.folder / "hub")
         command = [
             sys.executable, "-m", "fileflux.cli.main", "serve",
