@@ -87,7 +87,7 @@ class Child:
         file = Path(command[command.index("--config") + 1])
         self.mode = file.stat().st_mode & 0o777
         self.configuration = json.loads(file.read_text())
-        self.stdin = open(os.devnull, "wb")  # noqa: SIM115
+        self.stdin = open(os.devnull, "wb")  # noqa: SIM115  # as long as the child lives
         self.code = self.ends_with
         if stderr is not None and self.ends_with is not None:
             os.write(stderr.fileno(), b"started\nflux-agent: the disk \x1b[2J is on fire\n")

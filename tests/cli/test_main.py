@@ -97,7 +97,7 @@ def test_address_and_token_come_from_the_environment_and_flags_win(
 def test_the_command_itself() -> None:
     def call(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "fileflux.cli.main", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, **options)  # type: ignore[call-overload]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, **options)  # type: ignore[call-overload]  # options are the caller's
 
     shown = call()
     assert shown.returncode == 0

@@ -34,7 +34,7 @@ def ran(words: str, env: dict[str, str], before: str = "", after: str = "", **mo
         env=env,
         timeout=60,
         check=False,
-        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},  # type: ignore[call-overload]
+        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},  # type: ignore[call-overload]  # options are the caller's
     )
     return done.returncode, done.stdout or b"", done.stderr or b""
 
