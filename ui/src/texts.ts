@@ -66,7 +66,8 @@ export const texts = {
     transport: 'Transport',
     seen: 'Last seen',
     tags: 'Tags',
-    connected: 'connected',
+    connected: 'now',
+    since: 'connected',
     count: (online: number, all: number, more: boolean) => `${online} of ${all}${more ? '+' : ''} online`,
     statuses: {
       new: 'New',

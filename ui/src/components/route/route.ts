@@ -48,7 +48,7 @@ export class FfRoute extends LitElement {
           gap: 0;
         }
         svg {
-          display: none;
+          transform: rotate(90deg);
         }
       }
     `,

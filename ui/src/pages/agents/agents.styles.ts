@@ -8,7 +8,7 @@ export const styles = css`
     width: 26%;
   }
   .c-seen {
-    width: 130px;
+    width: 180px;
   }
   .c-tags {
     width: 22%;

@@ -101,7 +101,7 @@ export class FfAgents extends LitElement {
         ${agent.status === 'online' ? words.connected : html`<ff-time .at=${agent.last_seen}></ff-time>`}
         ${
           agent.status === 'online'
-            ? html`<span class="under"><ff-time .at=${agent.connected_since}></ff-time></span>`
+            ? html`<span class="under">${words.since} <ff-time .at=${agent.connected_since}></ff-time></span>`
             : nothing
         }
       </td>
