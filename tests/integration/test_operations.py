@@ -140,7 +140,7 @@ def test_a_backup_in_mid_transfer_brings_the_hub_back(site: Site, big: Path, tmp
     (site.folder / "hub").rename(site.folder / "old")
     done = CommandLine(site).process("restore", str(file))
     assert done.returncode == 0, done.stderr
-    assert "1 runs that were live ended as failed" in done.stderr
+    assert "1 run that was live ended as failed" in done.stderr
 
     hub.start()
     site.source.wait_online()
