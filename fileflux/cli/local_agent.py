@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from fileflux.errors import ConfigError, FluxError, UnavailableError
+from fileflux.errors import ConfigError, FluxError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from fileflux.cli.client import HubClient
@@ -48,7 +49,7 @@ class LocalEnd:
 
 
 def local_source(text: str) -> LocalEnd:
-    """A file, a folder, or what a glob matches. Raises ConfigError when there is nothing to read."""
+    """A file, a folder, or what a glob matches. Raises NotFoundError when it is not there, ConfigError when it cannot be read."""
     given = Path(text)
     path = _absolute(given)
     if not os.path.lexists(path) and _GLOB.intersection(text):
@@ -63,7 +64,7 @@ def local_source(text: str) -> LocalEnd:
         _check_folder(real, text, os.R_OK)
         return LocalEnd(str(real), str(real))
     if not real.exists():
-        raise ConfigError(f"{text}: there is no such file or folder")
+        raise NotFoundError(f"{text}: there is no such file or folder")
     if not real.is_file():
         raise ConfigError(f"{text}: this is neither a file nor a folder")
     if not os.access(real, os.R_OK):
@@ -246,7 +247,8 @@ class LocalAgent:
 def _host_name() -> str:
     """What tells this machine's agent apart in lists."""
     name = socket.gethostname().partition(".")[0][:60]
-    return name if name.isprintable() and name.strip() else "send"
+    # What the hub takes as an agent's name, and any host is called.
+    return name if re.fullmatch(r"\w([\w-]*\w)?", name) else "send"
 
 
 def _absolute(path: Path) -> Path:

@@ -13,7 +13,7 @@ import typer
 from fileflux.cli import job_options as o
 from fileflux.cli.command import Call, verb
 from fileflux.cli.completion import complete_place
-from fileflux.cli.options import ExitCode, Format, TimeoutOption
+from fileflux.cli.options import ExitCode, Format, TimeoutOption, WaitedTooLongError
 from fileflux.cli.place import Place, parse_place
 from fileflux.errors import ConfigError, FluxError
 
@@ -83,9 +83,9 @@ def send(
     }
     results = _send(call, sources, destination, options, timeout)
     _show(call, results)
-    worst = next((result.exit_code for result in results if result.exit_code is not ExitCode.OK), ExitCode.OK)
-    if worst is not ExitCode.OK:
-        raise typer.Exit(worst)
+    failure = next((result.exit_code for result in results if result.exit_code is not ExitCode.OK), None)
+    if failure is not None:
+        raise typer.Exit(failure)
 
 
 def _send(
@@ -140,6 +140,13 @@ def _run(
     except KeyboardInterrupt:
         _cancel(client, run_id, local)
         raise typer.Exit(ExitCode.CANCELLED) from None
+    except WaitedTooLongError:
+        if local is None:
+            raise
+        _cancel(client, run_id, local)
+        raise WaitedTooLongError(
+            f"run {run_id} has not ended in time, and without this machine it cannot go on"
+        ) from None
     except BaseException:
         # With this machine's agent goes its run: nobody else could end it.
         if local is not None:

@@ -186,8 +186,11 @@ class TokenPage(ma.Schema):
 
 
 class TemporaryAgentIn(ma.Schema):
-    name = Text(
-        low=1, high=60, load_default="send", metadata={"description": "what tells it apart, like the host's name"}
+    name = Name(
+        high=60,
+        in_places=True,
+        load_default="send",
+        metadata={"description": "what tells it apart, like the host's name"},
     )
 
 

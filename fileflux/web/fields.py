@@ -49,11 +49,14 @@ class Name(Text):
     agent's, which stands before the colon in AGENT:PATH.
     """
 
-    def __init__(self, *, high: int, in_places: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *, high: int, in_places: bool = False, metadata: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         self._pattern = re.compile(_PLACE_NAME if in_places else _NAME)
         refused = "contain : / \\ or begin with # - ." if in_places else "begin with # or -"
         self._advice = f"Must not {refused}, nor begin or end with a blank."
-        super().__init__(low=1, high=high, metadata={"pattern": self._pattern.pattern}, **kwargs)
+        shape = {"pattern": self._pattern.pattern}
+        super().__init__(low=1, high=high, metadata=shape | dict(metadata or {}), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)

@@ -111,7 +111,7 @@ class Readiness:
             self._busy = False
 
     def _alerts(self) -> Mapping[str, int] | None:
-        """None when the database cannot be used for writing. One that is frozen, or cut off, keeps no time-out of its own; it holds one task."""
+        """None when the database cannot be used for writing. The whole look has CHECK_S, whatever its waits add up to; one that is frozen holds one task."""
         if self._query is None or self._query.ready:
             self._query = runtime.Result()
             runtime.spawn(self._ask, self._query, name="readiness")

@@ -5,6 +5,7 @@ Operators may do this, who otherwise make no agents: such an agent dies within a
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import timedelta
 from typing import Any, Final
@@ -26,6 +27,8 @@ LIFE: Final = timedelta(hours=24)
 EACH_MAX: Final = 20
 """Of one user at once: each is a command that runs, or one that was killed within the last day."""
 _NAME_TRIES: Final = 3
+_UNFIT: Final = re.compile(r"[\s:/\\]|^[.#-]")
+"""Of a user's name in an agent's (``fields.Name``)."""
 
 
 @temporary_agents.route(
@@ -40,7 +43,7 @@ def create_temporary_agent(body: dict[str, Any]) -> dict[str, Any]:
                 f"{user} has {EACH_MAX} temporary agents: stop a `fileflux send`, or delete one that was left over",
                 code="too_many_temporary_agents",
             )
-        row = _create(tx, f"{user.partition('@')[0][:30]}@{body['name']}", user)
+        row = _create(tx, f"{_UNFIT.sub('_', user.partition('@')[0][:30])}@{body['name']}", user)
         _, value = tokens.create(tx, row.id, "temporary", deps().clock.utc_now() + LIFE)
         context.audited(tx, "agent.created", f"agent:{row.id}", name=row.name, temporary=True)
     deps().bus.publish(AgentChanged(row.id))

@@ -26,6 +26,13 @@ class Rig:
         self.places = Places(folder)
         folder.mkdir(mode=0o700, exist_ok=True)
         self.processes = Processes(prefix or [])
+        try:
+            self._start(source, destination, transport)
+        except BaseException:
+            self.processes.stop()
+            raise
+
+    def _start(self, source: Path, destination: Path, transport: str) -> None:
         url, password = start_hub(self.places, self.processes, self._console)
         self.client = HubClient(url)
         self.client.login(EMAIL, password)

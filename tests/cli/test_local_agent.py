@@ -13,7 +13,7 @@ import pytest
 from fileflux.cli import local_agent
 from fileflux.cli.client import HubClient
 from fileflux.cli.local_agent import LocalAgent, LocalEnd, local_destination, local_source
-from fileflux.errors import ConfigError, FluxError, UnavailableError
+from fileflux.errors import ConfigError, FluxError, NotFoundError, UnavailableError
 from tests.cli.stub import StubHub, problem
 
 
@@ -48,9 +48,21 @@ def test_a_source_opens_its_own_folder_and_no_other(home, text: str, path: str, 
 
 def test_what_cannot_be_read_is_said_before_anything_is_made(home) -> None:
     os.mkfifo(home / "pipe")
-    for text, words in (("missing", "no such file"), ("pipe", "neither a file nor a folder"), ("no/*", "no folder")):
-        with pytest.raises(ConfigError, match=words):
+    for text, error, words in (
+        ("missing", NotFoundError, "no such file"),
+        ("pipe", ConfigError, "neither a file nor a folder"),
+        ("no/*", ConfigError, "no folder"),
+    ):
+        with pytest.raises(error, match=words):
             local_source(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"), [("web-1.example.org", "web-1"), ("a_b", "a_b"), ("", "send"), ("-x", "send"), ("a:b", "send")]
+)
+def test_an_agents_name_is_one_that_the_hub_takes(monkeypatch: pytest.MonkeyPatch, host: str, name: str) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    assert local_agent._host_name() == name
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -73,6 +74,29 @@ def test_with_a_time_out_a_run_between_agents_goes_on(command: Command, hub: Stu
     hub.routes["GET /api/runs/5"] = (200, run_record())
     assert command("send", "web-1:/a", "7:/b", "--timeout", "0.1")[0] == ExitCode.TIME_OUT
     assert "POST /api/runs/5/cancel" not in hub.lines()
+
+
+def test_with_a_time_out_what_needs_this_machine_is_cancelled_and_that_is_said(
+    command: Command, hub: StubHub, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Here(contextlib.AbstractContextManager["Here"]):
+        id = 1
+
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def hear(self) -> None: ...
+
+    monkeypatch.setattr("fileflux.cli.local_agent.LocalAgent", Here)
+    monkeypatch.setattr("fileflux.cli.send.CANCEL_S", 0.2)
+    hub.routes["GET /api/runs/5"] = (200, run_record())
+    (tmp_path / "x").write_text("x")
+    code, _, err = command("send", str(tmp_path / "x"), "7:/b", "--timeout", "0.1")
+    assert code == ExitCode.TIME_OUT
+    assert "POST /api/runs/5/cancel" in hub.lines()
+    assert "cannot go on" in err
+    assert "runs watch" not in err
 
 
 def test_being_terminated_cancels_too(command: Command, hub: StubHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,14 @@ import re
 from datetime import timedelta
 
 import pytest
+from flask import Flask
 
 from fileflux.actors import housekeeping
 from fileflux.storage import agents as rows
-from fileflux.storage import tokens
+from fileflux.storage import tokens, users
 from fileflux.storage.pages import Ask
 from fileflux.web import temporary_agents
-from tests.web.conftest import Api, ScriptedHub
+from tests.web.conftest import PASSWORD, Api, ScriptedHub
 
 
 @pytest.fixture
@@ -36,6 +37,20 @@ def test_it_is_made_for_a_day_and_taken_away(operator: Api, hub: ScriptedHub, cl
     assert hub.cuts == [(agent["id"], "the agent was revoked", None)]
     assert [entry[1] for entry in audited()][-2:] == ["agent.created", "agent.revoked"]
     assert value not in str(audited())
+
+
+@pytest.mark.parametrize("name", ["a:b", "a/b", "#3", " a"])
+def test_its_name_can_stand_before_a_colon(operator: Api, name: str) -> None:
+    assert operator.post("/api/temporary-agents", {"name": name}).status_code == 422
+
+
+def test_so_can_its_users(app: Flask, hub: ScriptedHub) -> None:
+    with hub.database.transaction() as tx:
+        users.create(tx, "#a/b:c@example.org", hub.hash(PASSWORD), "operator")
+    login = {"email": "#a/b:c@example.org", "password": PASSWORD}
+    token = app.test_client().post("/api/auth/login", json=login).json["token"]
+    name = Api(app.test_client(), token).post("/api/temporary-agents", {}).json["agent"]["name"]
+    assert re.fullmatch(r"_a_b_c@send-[0-9a-f]{4}", name)
 
 
 def test_only_ones_own_and_only_temporary_ones(operator: Api, as_role, admin: Api) -> None:
