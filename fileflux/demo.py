@@ -84,7 +84,7 @@ class Processes:
 
     def __init__(self, wrapper: list[str] | None = None) -> None:
         self._wrapper = wrapper
-        self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._running: list[tuple[str, subprocess.Popen[bytes], Path]] = []
 
     def start(
         self, name: str, module: str, arguments: list[str], log: Path, env: dict[str, str] | None = None
@@ -97,22 +97,22 @@ class Processes:
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})},
                 start_new_session=True,
             )  # fmt: skip
-        self._running.append((name, process))
+        self._running.append((name, process, log))
         return process
 
     def pids(self) -> list[int]:
-        return [process.pid for _, process in self._running]
+        return [process.pid for _, process, _ in self._running]
 
     def check(self) -> None:
         """Raises UnavailableError when one of them has ended."""
-        for name, process in self._running:
+        for name, process, log in self._running:
             if process.poll() is not None:
                 raise UnavailableError(
-                    f"the {name} ended with code {process.returncode}; see its log in the demo's folder"
+                    f"the {name} ended with code {process.returncode}: {last_words(log)} (its log: {log})"
                 )
 
     def stop(self) -> None:
-        for _, process in reversed(self._running):
+        for _, process, _ in reversed(self._running):
             process.terminate()
             try:
                 process.wait(STOP_TIMEOUT)
@@ -120,6 +120,13 @@ class Processes:
                 process.kill()
                 process.wait()
         self._running.clear()
+
+
+def last_words(log: Path) -> str:
+    """The line of a log that tells best why its program ended."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    own = (line.removeprefix("fileflux: ") for line in lines if line.startswith("fileflux: "))
+    return next(own, lines[-1] if lines else "it said nothing")[:500]
 
 
 def run_demo(places: Places, processes: Processes, console: Console, *, once: bool, transport: str = "auto") -> int:

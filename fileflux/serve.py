@@ -268,7 +268,7 @@ class _Hub:
         from fileflux.storage import pool
         from fileflux.storage import settings as stored
         from fileflux.storage.migrate import migrate
-        from fileflux.web import agent_check, agent_poll, agent_ws, context, install, live, live_metrics, ui
+        from fileflux.web import agent_check, agent_poll, agent_ws, context, install, live, live_metrics, openapi, ui
         from fileflux.web.app import create_app
         from fileflux.web.deps import Deps
         from fileflux.web.forwarded import Forwarded
@@ -323,6 +323,7 @@ class _Hub:
         install.prepare()
         ui.files()
         app = create_app(deps)
+        openapi.api_of(app).prepare()
         self._refusals = context.services_of(app).refusals
         self._feed = context.services_of(app).feed
         tree.root.start_service("feed", self._feed)
