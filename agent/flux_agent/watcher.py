@@ -176,7 +176,7 @@ class Watcher:
         """After a scan: how the watch goes on until the next."""
         now, poll = self._now, self._order.poll_s
         if poll is not None:
-            self._state("ok", "polling")
+            self._state("ok", "looking")
         elif self._listening == directories:
             self._scan_at = now + max(self._limits.watch_rescan, SHARE * self._scan_took)
             if self._candidates.overflowed:
@@ -188,7 +188,7 @@ class Watcher:
             self._submit("watch_open", {"directories": directories}, lambda v, e: self._opened(directories, v, e))
             return
         else:
-            self._state("degraded", "polling", self._no_events)
+            self._state("degraded", "looking", self._no_events)
         self._scan_at = now + max(poll or self._limits.watch_poll, POLL_SHARE * self._scan_took)
 
     def _scan_failed(self, error: FluxError | None) -> None:
@@ -198,7 +198,7 @@ class Watcher:
             self._scan_at = self._now + 1.0
             return
         self._scan_at = self._now + self._limits.watch_poll
-        how: m.WatchHow = "native" if self._order.poll_s is None else "polling"
+        how: m.WatchHow = "native" if self._order.poll_s is None else "looking"
         self._state("failed", how, "no answer" if error is None else error.message)
 
     # Events
@@ -216,7 +216,7 @@ class Watcher:
             return
         self._no_events = "no answer" if error is None else error.message
         self._try_events_at = self._now + TRY_EVENTS_AGAIN_S
-        self._state("degraded", "polling", self._no_events)
+        self._state("degraded", "looking", self._no_events)
         self._scan_at = self._now + max(self._limits.watch_poll, POLL_SHARE * self._scan_took)
 
     def _events(self, value: dict[str, Any] | None, error: FluxError | None) -> None:

@@ -50,7 +50,7 @@ class Watches:
         self._clear(order.watch_id)
         if len(self._watchers) >= WATCHES_MAX:
             reason = f"this agent watches {WATCHES_MAX} paths already"
-            self._send(m.WatchState(order.watch_id, "failed", "polling", reason))
+            self._send(m.WatchState(order.watch_id, "failed", "looking", reason))
             return
         self._watchers[order.watch_id] = Watcher(
             order,

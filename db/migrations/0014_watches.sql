@@ -4,7 +4,7 @@ CREATE TABLE watches (
     -- What is watched for (jobs/arrivals.py); what arrived under another one is not for this watch.
     origin        bytea NOT NULL,
     status        text NOT NULL DEFAULT 'waiting' CHECK (status IN ('waiting', 'ok', 'degraded', 'failed')),
-    how           text NOT NULL DEFAULT '' CHECK (how IN ('', 'native', 'polling')),
+    how           text NOT NULL DEFAULT '' CHECK (how IN ('', 'native', 'looking')),
     reason        text NOT NULL DEFAULT '',
     since         timestamptz NOT NULL DEFAULT now(),
     seen          bigint NOT NULL DEFAULT 0,

@@ -19,11 +19,10 @@ import itertools
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from importlib import resources
+from importlib import metadata, resources
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import tzdata
 from cronsim import CronSim, CronSimError
 
 from fileflux.errors import Fault, FluxError
@@ -116,9 +115,10 @@ def zone_names() -> frozenset[str]:
     return frozenset((resources.files("tzdata") / "zones").read_text("ascii").split())
 
 
+@functools.cache
 def zones_version() -> str:
     """Of the rules of all zones: with another one fire times may be others."""
-    return str(tzdata.IANA_VERSION)
+    return metadata.version("tzdata")
 
 
 def next_after(fields: str, tz: tzinfo, after: datetime) -> datetime | None:

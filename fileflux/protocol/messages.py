@@ -44,7 +44,7 @@ PathType = Literal["file", "directory", "glob"]
 SinkState = Literal["new", "resume", "equal", "skipped"]
 CheckStatus = Literal["ok", "warn", "fail", "skipped"]
 WatchStatus = Literal["ok", "degraded", "failed"]
-WatchHow = Literal["native", "polling"]
+WatchHow = Literal["native", "looking"]
 
 FEATURES: tuple[str, ...] = ("browse", "doctor", "policies", "limits", "watch")
 """What ``hello`` says that this agent answers beyond what every agent of protocol 1 does."""

@@ -122,7 +122,7 @@ class Resource:
 def _raw_body(types: Sequence[str]) -> dict[str, Any]:
     if not types:
         return {}
-    return {"requestBody": {"required": True, "content": {name: {"schema": {"type": "string"}} for name in types}}}
+    return {"requestBody": {"required": True, "content": {name: {"schema": {}} for name in types}}}
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class WatchOut(ma.Schema):
             " time: the system gives no events there) or failed (cannot be looked at now; it goes on trying)"
         }
     )
-    how = fields.String(metadata={"description": "native or polling; empty while that is not known"})
+    how = fields.String(metadata={"description": "native or looking; empty while that is not known"})
     reason = fields.String()
     since = fields.AwareDateTime(allow_none=True, metadata={"description": "when it came to this"})
     seen = fields.Integer(metadata={"description": "files it remembers: in the same version they start nothing again"})

@@ -172,9 +172,10 @@ def drifted(rig: Rig, source: Path, plan_id: int) -> bool:
         time.sleep(0.2)
     say(f"its run {run['status']} in {time.monotonic() - began:.1f} s")
     began = time.monotonic()
-    found = rig.client.get(f"/api/runs/{run['id']}/drift")
+    while not (found := rig.client.get(f"/api/runs/{run['id']}/drift"))["ready"]:
+        time.sleep(0.2)
     counts = {name: found[name] for name in ("new", "changed", "gone")}
-    say(f"drift read in {time.monotonic() - began:.2f} s: {counts}")
+    say(f"drift known after {time.monotonic() - began:.2f} s: {counts}")
     return counts == {"new": 1, "changed": 1, "gone": 1}
 
 

@@ -130,7 +130,7 @@ def test_a_watch_is_set_in_every_session_and_follows_its_job(stage: Stage) -> No
     assert port.told[0] == m.WatchClear()
     assert (port.told[1].path, port.told[1].settle_s) == ("/in", 1.0)  # type: ignore[attr-defined]  # a WatchSet
     first = port.told[1].watch_id  # type: ignore[attr-defined]  # as above
-    stage.say(m.WatchState(first, "degraded", "polling", "no events"))
+    stage.say(m.WatchState(first, "degraded", "looking", "no events"))
     stage.until_status("degraded", "no events")
     # The link is lost for a while; the session, and so the watch, goes on.
     link, port.link = port.link, None

@@ -152,7 +152,7 @@ def test_new_directories_are_heard_too_with_what_was_put_into_them_before(agent:
 
 def test_by_polling(agent: Agent) -> None:
     agent.watch(settle_s=1.0, poll_s=10.0)
-    assert agent.state == ("ok", "polling", "")
+    assert agent.state == ("ok", "looking", "")
     (agent.inside / "a").write_text("a")
     agent.hear(5)
     assert agent.ready == []
@@ -163,7 +163,7 @@ def test_by_polling(agent: Agent) -> None:
 def test_without_events_it_polls_and_says_why(agent: Agent) -> None:
     agent.workers.fail["watch_open"] = TransferError("its limit is reached", code="no_events")
     agent.watch(settle_s=1.0)
-    assert agent.state == ("degraded", "polling", "its limit is reached")
+    assert agent.state == ("degraded", "looking", "its limit is reached")
     (agent.inside / "a").write_text("a")
     agent.go(7)
     assert agent.ready == ["a"]
@@ -174,7 +174,7 @@ def test_without_events_it_polls_and_says_why(agent: Agent) -> None:
 def test_a_network_file_system_has_no_events(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flux_agent.watch.tasks.remote_file_system", lambda path: "nfs4")
     agent.watch()
-    assert agent.state == ("degraded", "polling", "it is on a network file system (nfs4)")
+    assert agent.state == ("degraded", "looking", "it is on a network file system (nfs4)")
 
 
 def test_local_disks_are_no_network_file_systems(tmp_path: Path) -> None:

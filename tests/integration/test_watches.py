@@ -100,7 +100,7 @@ def test_a_file_waits_for_its_marker_which_never_leaves(site: Site) -> None:
     (job.source / "a.csv").write_text("a")
     (job.source / "a.csv.done").touch()
     job.until_moved("a.csv")
-    assert job.ok()["how"] == "polling"
+    assert job.ok()["how"] == "looking"
     (job.source / "b.csv.done").touch()
     job.until_moved("a.csv", "b.csv")
     assert sorted(os.listdir(job.target)) == ["a.csv", "b.csv"]

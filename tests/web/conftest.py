@@ -21,6 +21,7 @@ from fileflux.protocol.limits import Limits
 from fileflux.protocol.messages import BrowseResult, DoctorResult, ListResult, ListRules
 from fileflux.storage import jobs, runs, users
 from fileflux.storage.pages import Ask
+from fileflux.storage.plans import PlanRow
 from fileflux.storage.pool import Database
 from fileflux.storage.transfers import TransferRow
 from fileflux.web.app import create_app
@@ -28,6 +29,9 @@ from fileflux.web.context import Role
 from fileflux.web.deps import Deps, LiveAgent
 from fileflux.web.worker_tasks import hub_tasks
 from fileflux.workers.tasks import describe_error, error_from
+from tests.routing import remember_builders
+
+remember_builders()
 
 SECRET = bytes(range(64))
 PASSWORD = "correct horse"
@@ -139,6 +143,20 @@ class InlineWork:
 
 
 @dataclass
+class ScriptedPlanning:
+    """What was to be planned, and compared."""
+
+    begun: list[int] = field(default_factory=list)
+    compared: list[tuple[int, int]] = field(default_factory=list)
+
+    def begin(self, row: PlanRow) -> None:
+        self.begun.append(row.id)
+
+    def compare(self, plan_id: int, run_id: int) -> None:
+        self.compared.append((plan_id, run_id))
+
+
+@dataclass
 class Api:
     """Requests as one user."""
 
@@ -179,7 +197,8 @@ def limits() -> Limits:
 
 @pytest.fixture
 def app(database: Database, hub: ScriptedHub, clock: FakeClock, limits: Limits) -> Flask:
-    return create_app(Deps(database, Bus(), limits, SECRET, clock, hub, hub, hub, hub, work=InlineWork()))
+    work, planning = InlineWork(), ScriptedPlanning()
+    return create_app(Deps(database, Bus(), limits, SECRET, clock, hub, hub, hub, hub, work=work, planning=planning))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -12,32 +11,20 @@ from fileflux.bus.bus import Bus
 from fileflux.clock import FakeClock
 from fileflux.protocol.limits import Limits
 from fileflux.storage import plan_drift, plans
-from fileflux.storage.plans import Entry, PlanRow
+from fileflux.storage.plans import Entry
 from fileflux.storage.pool import Database
 from fileflux.web.app import create_app
 from fileflux.web.deps import Deps
-from tests.web.conftest import SECRET, Api, InlineWork, ScriptedHub
-
-
-@dataclass
-class Planning:
-    begun: list[int] = field(default_factory=list)
-    compared: list[tuple[int, int]] = field(default_factory=list)
-
-    def begin(self, row: PlanRow) -> None:
-        self.begun.append(row.id)
-
-    def compare(self, plan_id: int, run_id: int) -> None:
-        self.compared.append((plan_id, run_id))
+from tests.web.conftest import SECRET, Api, InlineWork, ScriptedHub, ScriptedPlanning
 
 
 @pytest.fixture
-def planning() -> Planning:
-    return Planning()
+def planning() -> ScriptedPlanning:
+    return ScriptedPlanning()
 
 
 @pytest.fixture
-def app(database: Database, hub: ScriptedHub, clock: FakeClock, limits: Limits, planning: Planning) -> Flask:
+def app(database: Database, hub: ScriptedHub, clock: FakeClock, limits: Limits, planning: ScriptedPlanning) -> Flask:
     work = InlineWork()
     return create_app(Deps(database, Bus(), limits, SECRET, clock, hub, hub, hub, hub, work=work, planning=planning))
 
@@ -60,7 +47,7 @@ def ready(database: Database, plan_id: int) -> None:
 
 
 def test_a_plan_from_its_beginning_to_the_drift_of_its_run(
-    admin: Api, job: int, planning: Planning, database: Database, audited: Any
+    admin: Api, job: int, planning: ScriptedPlanning, database: Database, audited: Any
 ) -> None:
     answer = admin.post(f"/api/jobs/{job}/plan")
     plan = answer.json
@@ -98,7 +85,7 @@ def test_a_plan_from_its_beginning_to_the_drift_of_its_run(
 
 
 def test_the_drift_is_looked_for_again_when_the_hub_that_did_has_stopped(
-    admin: Api, job: int, planning: Planning, database: Database
+    admin: Api, job: int, planning: ScriptedPlanning, database: Database
 ) -> None:
     plan_id = admin.post(f"/api/jobs/{job}/plan").json["id"]
     ready(database, plan_id)

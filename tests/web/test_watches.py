@@ -18,10 +18,10 @@ def test_a_watch_is_shown_as_it_is_stored(
     assert (viewer.get(path).json["status"], viewer.get(path).json["seen"]) == ("waiting", 0)
     with database.transaction() as tx:
         watches.begin(tx, job["id"], b"origin", "asked")
-        watches.say(tx, [job["id"]], "degraded", "polling", "no events here")
+        watches.say(tx, [job["id"]], "degraded", "looking", "no events here")
     shown = viewer.get(path).json
     assert {**shown, "since": ""} == {
-        "job_id": job["id"], "status": "degraded", "how": "polling", "reason": "no events here", "since": "", "seen": 0,
+        "job_id": job["id"], "status": "degraded", "how": "looking", "reason": "no events here", "since": "", "seen": 0,
         "pending": 0, "last_fired": None, "last_run_id": None,
     }  # fmt: skip
     admin.post(f"/api/jobs/{job['id']}/disable")

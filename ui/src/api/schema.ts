@@ -3449,7 +3449,7 @@ export interface components {
       settle: number;
     };
     WatchOut: {
-      /** @description native or polling; empty while that is not known */
+      /** @description native or looking; empty while that is not known */
       how?: string;
       job_id?: number;
       /** Format: date-time */
@@ -4592,11 +4592,11 @@ export interface operations {
     };
     requestBody: {
       content: {
-        'application/json': string;
-        'application/x-yaml': string;
-        'application/yaml': string;
-        'text/csv': string;
-        'text/yaml': string;
+        'application/json': unknown;
+        'application/x-yaml': unknown;
+        'application/yaml': unknown;
+        'text/csv': unknown;
+        'text/yaml': unknown;
       };
     };
     responses: {
