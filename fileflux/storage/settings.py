@@ -40,7 +40,10 @@ def hub(tx: Transaction) -> HubSettings:
     """What is set, defaults for the rest."""
     stored = get(tx, _HUB) or {}
     known = {field.name for field in fields(HubSettings)}
-    return HubSettings(**{name: value for name, value in stored.items() if name in known})
+    given = {name: value for name, value in stored.items() if name in known}
+    if "webhook_allow" in given:
+        given["webhook_allow"] = tuple(given["webhook_allow"])
+    return HubSettings(**given)
 
 
 def change_hub(tx: Transaction, changes: Mapping[str, Any]) -> HubSettings:
