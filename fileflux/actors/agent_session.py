@@ -82,8 +82,6 @@ class AgentSession(Actor[a.SessionMessage]):
         self._unlinked_at = 0.0
         self._ended = False
         self._requests: dict[int, ActorRef[Any]] = {}
-        self._watches: ActorRef[Any] | None = None
-        """Who set the watches of this session."""
         self._questions = Questions(port)
         self._items: dict[type[m.Message], list[Any]] = {}
         self._flush_due = False
@@ -115,7 +113,7 @@ class AgentSession(Actor[a.SessionMessage]):
             case a.CloseSession():
                 self._end(message.code, message.reason)
                 return
-            case a.TestConnection() | a.BrowseAgent() | a.ExamineAgent() | a.ListAgent():
+            case a.TestConnection() | a.BrowseAgent() | a.ExamineAgent():
                 said = self._questions.ask(message, self._now())
                 if said is not None:
                     self._say(said)
@@ -222,23 +220,14 @@ class AgentSession(Actor[a.SessionMessage]):
                 return
             case m.ConnectionTestResult() | m.BrowseResult() | m.DoctorResult():
                 self._questions.answered(message, self._now())
-            case m.ListResult() if self._questions.awaits(message):
-                self._questions.answered(message, self._now())
-            case m.ListResult() | m.DirApplied() | m.PathsDeleted() | m.TransferReleased() if (
-                message.request_id is not None
-            ):
+            case m.ListResult() | m.DirApplied():
                 owner = self._requests.get(message.request_id)
-                if not isinstance(message, m.ListResult) or message.last:
+                if isinstance(message, m.DirApplied) or message.last:
                     self._requests.pop(message.request_id, None)
                 if owner is None or not owner.tell(a.Answered(self._port.agent_id, message, receipt)):
                     log.info("answer to no request", agent=self._port.agent_name, request=message.request_id)
                 else:
                     return
-            case m.WatchState() | m.WatchReady() if self._watches is not None:
-                if self._watches.tell(a.WatchSaid(self._port.agent_id, message, receipt)):
-                    return
-                self._close_link(1013, "the hub is overloaded: come back later")
-                return
             case _ if isinstance(message, _FOR_RELAY):
                 if self._relay.tell(a.FromAgent(self._port, message, receipt)):
                     return
@@ -298,8 +287,6 @@ class AgentSession(Actor[a.SessionMessage]):
         request_id = getattr(message.message, "request_id", None)
         if request_id is not None and message.reply_to is not None:
             self._requests[request_id] = message.reply_to
-        if isinstance(message.message, m.WatchSet):
-            self._watches = message.reply_to
         if isinstance(message.message, m.ListCancel):
             self._requests.pop(message.message.request_id, None)
         self._flush()

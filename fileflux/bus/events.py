@@ -87,11 +87,6 @@ class JobChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class SettingsChanged:
-    """Something that is set for the whole hub is new."""
-
-
-@dataclass(frozen=True, slots=True)
 class AlertRaised:
     """An alert is open, for the first time or once more, or was dismissed; ``kind`` and ``message`` as in its row."""
 
@@ -120,7 +115,6 @@ Event = (
     | TransferCompleted
     | TransferFailed
     | JobChanged
-    | SettingsChanged
     | AlertRaised
     | FrameRefused
 )

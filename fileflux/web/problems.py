@@ -55,13 +55,8 @@ class InvalidFieldsError(e.FluxError):
     code = "invalid"
     fault = e.Fault.USER
 
-    def __init__(
-        self,
-        errors: Mapping[str, list[str]],
-        message: str = "some fields are not acceptable; see errors",
-        code: str | None = None,
-    ) -> None:
-        super().__init__(message, code=code)
+    def __init__(self, errors: Mapping[str, list[str]]) -> None:
+        super().__init__("some fields are not acceptable; see errors")
         self.errors = dict(errors)
 
 

@@ -83,7 +83,6 @@ class SinkMachine(Machine):
                 attempt=self._attempt,
                 final_path=request.final_path,
                 have=request.have,
-                kind=request.kind,
             )
         ]
 
@@ -345,7 +344,6 @@ class SinkMachine(Machine):
                 conflict=request.conflict,
                 attempt=self._attempt,
                 reread=request.verify == "reread",
-                keep_versions=request.keep_versions,
             )
         ]
 
