@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -25,6 +26,7 @@ EMAIL = "demo@localhost"
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
 AGENTS = ("demo-source", "demo-destination")
+_RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception)(: |$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +125,11 @@ class Processes:
 
 
 def last_words(log: Path) -> str:
-    """The line of a log that tells best why its program ended."""
+    """The line of a log that tells best why its program ended: the last of its own words, else of a traceback, else of all."""
     lines = log.read_text(errors="replace").strip().splitlines()
-    own = (line.removeprefix("fileflux: ") for line in lines if line.startswith("fileflux: "))
-    return next(own, lines[-1] if lines else "it said nothing")[:500]
+    own = [line.removeprefix("fileflux: ") for line in lines if line.startswith("fileflux: ")]
+    raised = [line for line in lines if _RAISED.match(line)]
+    return next(iter([*own[-1:], *raised[-1:], *lines[-1:]]), "it said nothing")[:500]
 
 
 def run_demo(places: Places, processes: Processes, console: Console, *, once: bool, transport: str = "auto") -> int:

@@ -17,8 +17,12 @@ pytestmark = pytest.mark.unit
         ("", "it said nothing"),
         ("one\ntwo\n", "two"),
         (
-            "fileflux: no space left: free some\nWorker exited\nReason: Worker failed to boot.\n",
+            "fileflux: a warning\nfileflux: no space left: free some\nWorker exited\nReason: Worker failed to boot.\n",
             "no space left: free some",
+        ),
+        (
+            "Traceback (most recent call last):\n  File x\nOSError: [Errno 12] Cannot allocate memory\nWorker exited\n",
+            "OSError: [Errno 12] Cannot allocate memory",
         ),
     ],
 )
