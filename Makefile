@@ -75,6 +75,7 @@ bench: $(DEV_STAMP)
 
 bench-load: $(DEV_STAMP)
 	$(BIN)/python scripts/bench/load.py $(ARGS)
+	$(BIN)/python scripts/bench/plan.py
 
 audit-deps: $(DEV_STAMP)
 	@scripts/audit-deps

@@ -24,7 +24,7 @@ from fileflux.backup_file import DATABASE, TLS_FOLDER, Backup, Manifest
 from fileflux.clock import Clock, SystemClock
 from fileflux.errors import ConfigError, FluxError
 from fileflux.protocol.limits import Limits
-from fileflux.storage import dump
+from fileflux.storage import deliveries, dump
 from fileflux.storage import settings as stored
 from fileflux.storage.cluster import Cluster
 from fileflux.storage.embedded import EmbeddedPostgres
@@ -232,6 +232,7 @@ def _fill(place: Place, backup: Backup, dumped: Path, *, force: bool) -> int:
         with database.transaction() as tx:
             reason = f"the hub was restored from a backup of {backup.manifest.created_at}: run the job again"
             ended = dump.end_live_runs(tx, reason)
+            deliveries.end_waiting(tx, reason)
             detail = {"created_at": backup.manifest.created_at, "schema": backup.manifest.schema, "runs_ended": ended}
             audit.append(tx, "hub", "hub.restored", "", "ok", detail)
             stored.put(tx, LAST_BACKUP, backup.manifest.created_at)

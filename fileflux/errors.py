@@ -161,6 +161,8 @@ TRANSFER_CODES: Final[dict[str, bool]] = {
     "corrupt": False,  # a chunk failed its hash five times
     "hash_mismatch": False,  # every chunk agreed and the whole file did not
     "exists": False,  # conflict: fail
+    "name_collision": False,  # another file of the run has the same name at the destination
+    "bad_name": False,  # the destination's system cannot hold the name
     "too_large": False,  # more than 1,048,576 chunks
     "protocol": False,
     "overloaded": True,

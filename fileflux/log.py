@@ -24,7 +24,7 @@ STYLES: Final = ("console", "json")
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 _SECRETS: Final = re.compile(
-    r"(?P<mark>ff[xk]_)[A-Za-z0-9_-]+"
+    r"(?P<mark>ff[xk]_|whsec_)[A-Za-z0-9_+/=-]+"
     r"|(?P<bearer>\bbearer\s+)[A-Za-z0-9._~+/=-]+"
     # A JSON Web Token wherever it stands: header and payload are JSON objects, so both begin alike.
     r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+",

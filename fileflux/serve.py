@@ -265,10 +265,22 @@ class _Hub:
         from fileflux.actors.tree import start_tree
         from fileflux.clock import SystemClock
         from fileflux.first_run import ensure_admin
+        from fileflux.hub_id import hub_id
         from fileflux.storage import pool
         from fileflux.storage import settings as stored
         from fileflux.storage.migrate import migrate
-        from fileflux.web import agent_check, agent_poll, agent_ws, context, install, live, live_metrics, openapi, ui
+        from fileflux.web import (
+            agent_check,
+            agent_poll,
+            agent_ws,
+            context,
+            install,
+            live,
+            live_metrics,
+            live_notifications,
+            openapi,
+            ui,
+        )
         from fileflux.web.app import create_app
         from fileflux.web.deps import Deps
         from fileflux.web.forwarded import Forwarded
@@ -289,9 +301,10 @@ class _Hub:
         # Room for the largest frame, so that `hub_check: all` holds for every chunk size; pages that are not used cost nothing.
         arena = self._arena = Arena(MAX_CHUNK_SIZE + 16 * MIB)
         workers = WorkerPool(
-            settings.workers, "fileflux.workers.tasks:hub_tasks", arena=arena, limits=settings.limits, name="hub"
+            settings.workers, "fileflux.web.worker_tasks:hub_tasks", arena=arena, limits=settings.limits, name="hub"
         )
-        tree = self._tree = start_tree(database, settings.limits, clock, workers, arena, self._metrics)
+        own = hub_id(settings.data_dir)
+        tree = self._tree = start_tree(database, settings.limits, clock, workers, arena, self._metrics, own)
         lag = LoopLag(clock)
         tree.root.start_service("loop-lag", lag)
         readiness = self._readiness = Readiness(
@@ -318,7 +331,10 @@ class _Hub:
             ca_pem,
             self._metrics,
             readiness,
+            work=workers,
+            planning=live.HubPlans(tree),
             embedded_database=settings.database_url is None,
+            notifications=live_notifications.HubNotifications(tree),
         )
         install.prepare()
         ui.files()

@@ -15,6 +15,7 @@ from fileflux.protocol.limits import DEFAULT_LIMITS
 from fileflux.storage.embedded import EmbeddedPostgres
 from fileflux.storage.migrate import migrate
 from fileflux.storage.pool import Database
+from tests.databases import Databases
 
 TEMPLATE = "fileflux_template"
 
@@ -83,12 +84,17 @@ def drop_database(postgres_url: str, url: str) -> None:
     administer(postgres_url, f"DROP DATABASE IF EXISTS {urlsplit(url).path.strip('/')} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_url: str, new_database_url: Callable[[], str]) -> Databases:
+    return Databases(new_database_url, lambda url: drop_database(postgres_url, url))
+
+
 @pytest.fixture
-def database_url(postgres_url: str, new_database_url: Callable[[], str]) -> Iterator[str]:
-    """The URL of a fresh database with the present schema, for this test alone."""
-    url = new_database_url()
+def database_url(databases: Databases) -> Iterator[str]:
+    """The URL of an empty database with the present schema, for this test alone."""
+    url = databases.take()
     yield url
-    drop_database(postgres_url, url)
+    databases.give_back(url)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from fileflux import config
 from fileflux.config import Setting
 from fileflux.errors import ConfigError
 from fileflux.log import check_logging
-from fileflux.protocol.limits import DEFAULT_LIMITS, Limits
+from fileflux.protocol.limits import BANDWIDTH_MAX, BANDWIDTH_MIN, DEFAULT_LIMITS, Limits
 from flux_agent.installed import private_folders, program_folders
 
 PREFIX: Final = "FLUX_AGENT"
@@ -42,7 +42,6 @@ SETTINGS: Final = (
     Setting("log_level", default="info"),
     Setting("limits", "table", {}),
 )
-NOT_YET: Final = ("bandwidth_limit",)
 TransportMode = Literal["auto", "websocket", "polling"]
 PROXY_VARIABLES: Final = tuple(
     spelling for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for spelling in (name, name.upper())
@@ -69,6 +68,7 @@ class AgentConfig:
     transport_mode: TransportMode
     workers: int
     limits: Limits
+    bandwidth_limit: int | None = None
     insecure: bool = False
     pin: str | None = None
     ca_file: Path | None = None
@@ -109,9 +109,6 @@ def check(
     Of ``environment`` only what it says of proxies is used. ``roots_exist`` False leaves it to the caller to look at the roots.
     """
     values = loaded.values
-    for name in NOT_YET:
-        if values[name] is not None:
-            raise ConfigError(f"{name} is not supported by this version: leave it out")
     if not values["hub"]:
         raise ConfigError("no hub is named: give --hub URL or FLUX_AGENT_HUB")
     if not values["token"]:
@@ -145,6 +142,7 @@ def check(
         program=program,
         transport_mode=_check_mode(values["transport_mode"]),
         workers=_check_workers(values["workers"]),
+        bandwidth_limit=_check_bandwidth(values["bandwidth_limit"]),
         limits=DEFAULT_LIMITS.with_overrides(overrides),
         log_format=values["log_format"],
         log_level=values["log_level"],
@@ -255,6 +253,12 @@ def _check_mode(mode: str) -> TransportMode:
         case "auto" | "websocket" | "polling":
             return mode
     raise ConfigError(f"transport_mode must be auto, websocket or polling, not {mode!r}")
+
+
+def _check_bandwidth(limit: int | None) -> int | None:
+    if limit is not None and not BANDWIDTH_MIN <= limit <= BANDWIDTH_MAX:
+        raise ConfigError(f"bandwidth_limit is in bytes per second, at least {BANDWIDTH_MIN}, not {limit}")
+    return limit
 
 
 def _check_workers(count: int) -> int:

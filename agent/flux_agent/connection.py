@@ -147,6 +147,12 @@ class Connection:
     def has_room(self) -> bool:
         return self._session.can_send and not self._backlog
 
+    def is_calm(self) -> bool:
+        """Whether there is room for what may as well wait, beside all that a transfer says."""
+        return (
+            not self._backlog and self._session.can_send and self._session.unacknowledged < self._limits.outbox_max // 4
+        )
+
     def send(self, message: m.Message) -> None:
         """Number and send a message; it is kept and sent again until the hub has handled it."""
         if self._backlog or not self._session.can_send:

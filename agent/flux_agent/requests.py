@@ -15,6 +15,7 @@ from fileflux.protocol.limits import MAX_ITEMS, Limits
 from flux_agent.doctor_report import Check
 from flux_agent.transfer.machine import printable
 from flux_agent.transfer.workers import Workers
+from flux_agent.watches import Watches
 
 LISTINGS_MAX: Final = 64
 """Listings that wait for a page at once: each holds an open directory in a worker."""
@@ -29,20 +30,34 @@ class Requests:
     """Answers through ``send``. All methods are called inside the process's ``Turns``."""
 
     def __init__(
-        self, workers: Workers, limits: Limits, version: str, send: Callable[[m.Message], None], examine: Examine
+        self,
+        workers: Workers,
+        limits: Limits,
+        version: str,
+        send: Callable[[m.Message], None],
+        examine: Examine,
+        bandwidth_limit: int | None = None,
     ) -> None:
+        self._bandwidth_limit = bandwidth_limit or 0
         self._workers = workers
         self._limits = limits
         self._version = version
         self._send = send
         self._examine = examine
+        self._watches: Watches | None = None
         self._browsing = 0
         self._listing: set[int] = set()
         # Answers of an earlier session must not reach a later one, whose request ids may be the same.
         self._generation = 0
 
+    def bind(self, watches: Watches) -> None:
+        """Once, before the first message."""
+        self._watches = watches
+
     def reset(self) -> None:
         """A new session: whoever asked is gone."""
+        if self._watches is not None:
+            self._watches.reset()
         self._generation += 1
         self._listing.clear()
         self._browsing = 0
@@ -57,10 +72,18 @@ class Requests:
                 self._submit(_list_key(message.request_id), "list_cancel", {"request_id": message.request_id}, _ignore)
             case m.DirApply():
                 self._apply(message)
+            case m.DeletePaths():
+                self._delete(message)
+            case m.TransferRelease():
+                self._release(message)
             case m.BrowseRequest():
                 self._browse(message)
             case m.DoctorRequest():
                 self._examined(message.request_id)
+            case m.WatchSet() if self._watches is not None:
+                self._watches.set(message)
+            case m.WatchClear() if self._watches is not None:
+                self._watches.clear(message)
             case m.ConnectionTest():
                 self._send(m.ConnectionTestResult(message.token))
             case _:
@@ -83,6 +106,7 @@ class Requests:
                     memory_total=memory.total,
                     memory_available=memory.available,
                     roots=roots,
+                    bandwidth_limit=self._bandwidth_limit,
                 )
             )
 
@@ -99,8 +123,17 @@ class Requests:
             "path": request.path,
             "page": request.page,
             "page_size": max(1, min(request.page_size, MAX_ITEMS, self._limits.list_page)),
-            "rules": {"include": list(rules.include), "exclude": list(rules.exclude), "recursive": rules.recursive},
+            "rules": {
+                "include": list(rules.include),
+                "exclude": list(rules.exclude),
+                "recursive": rules.recursive,
+                "min_age_s": rules.min_age_s,
+                "symlinks": rules.symlinks,
+            },
             "destination": request.destination,
+            "on_success": request.on_success,
+            "archive": request.archive,
+            "write": request.write,
         }
 
         def done(value: dict[str, Any] | None, error: FluxError | None) -> None:
@@ -127,6 +160,38 @@ class Requests:
             self._send(m.DirApplied(request.request_id, tuple(_list_error(row) for row in rows[:MAX_ITEMS])))
 
         self._submit(f"dirs:{request.base}", "dir_apply", {"base": request.base, "items": items}, done)
+
+    def _delete(self, request: m.DeletePaths) -> None:
+        if len(request.items) > MAX_ITEMS:
+            raise RemoteProtocolError(f"more than {MAX_ITEMS} paths", field="items")
+        items = [
+            {"path": item.path, "directory": item.directory, "size": item.size, "mtime_ns": item.mtime_ns}
+            for item in request.items
+        ]
+
+        def done(value: dict[str, Any] | None, error: FluxError | None) -> None:
+            failed = [{"path": item.path, **_described(error)} for item in request.items]
+            rows = value["errors"] if value is not None else failed
+            self._send(m.PathsDeleted(request.request_id, tuple(_list_error(row) for row in rows[:MAX_ITEMS])))
+
+        self._submit(f"dirs:{request.base}", "delete_paths", {"base": request.base, "items": items}, done)
+
+    def _release(self, request: m.TransferRelease) -> None:
+        items, answered = request.items, request.request_id
+        if len(items) > MAX_ITEMS:
+            raise RemoteProtocolError(f"more than {MAX_ITEMS} files", field="items")
+        rows = [{"name": item.name, "on_success": item.on_success, "identity": item.identity} for item in items]
+
+        def done(value: dict[str, Any] | None, error: FluxError | None) -> None:
+            answers = value["answers"] if value is not None else [_described(error)] * len(items)
+            released = (
+                m.TransferReleasedItem(item.transfer_id, answer["code"], printable(answer["message"]))
+                for item, answer in zip(items, answers, strict=True)
+            )
+            self._send(m.TransferReleased(tuple(released), answered))
+
+        args = {"path": request.path, "archive": request.archive, "again": request.again, "items": rows}
+        self._submit(f"dirs:{request.path}", "release", args, done)
 
     def _browse(self, request: m.BrowseRequest) -> None:
         if self._browsing >= BROWSES_MAX:
@@ -193,7 +258,8 @@ def _listing(request: m.ListRequest, value: dict[str, Any]) -> m.ListResult:
         base=value["base"],
         path_type=value["path_type"],
         entries=tuple(
-            m.Entry(row["path"], row["kind"], row["size"], row["mtime_ns"], row["mode"]) for row in value["entries"]
+            m.Entry(row["path"], row["kind"], row["size"], row["mtime_ns"], row["mode"], row["code"])
+            for row in value["entries"]
         ),
         errors=tuple(_list_error(row) for row in value["errors"]),
     )

@@ -31,6 +31,7 @@ from flux_agent.transfer.workers import PooledWorkers
 from flux_agent.transports.choose import make_dialer
 from flux_agent.transports.network import Network
 from flux_agent.version import agent_version
+from flux_agent.watches import Watches
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,11 @@ class Agent:
         dialer = make_dialer(config.transport_mode, network, self._pump, config.name, limits, clock)
         self._connection = Connection(dialer, session, engine, self._turns, limits, clock)
         doctor = OwnDoctor(config, workers, self._turns, clock, resolver)
-        requests = Requests(workers, limits, agent_version(), self._connection.send, doctor.examine)
+        requests = Requests(
+            workers, limits, agent_version(), self._connection.send, doctor.examine, config.bandwidth_limit
+        )
+        calm = self._connection.is_calm
+        requests.bind(Watches(workers, limits, clock, self._later, self._connection.send, calm))
         self._connection.bind(requests)
         self._task: runtime.Task | None = None
         self._stop = runtime.Event()

@@ -82,6 +82,8 @@ class AgentSession(Actor[a.SessionMessage]):
         self._unlinked_at = 0.0
         self._ended = False
         self._requests: dict[int, ActorRef[Any]] = {}
+        self._watches: ActorRef[Any] | None = None
+        """Who set the watches of this session."""
         self._questions = Questions(port)
         self._items: dict[type[m.Message], list[Any]] = {}
         self._flush_due = False
@@ -113,7 +115,7 @@ class AgentSession(Actor[a.SessionMessage]):
             case a.CloseSession():
                 self._end(message.code, message.reason)
                 return
-            case a.TestConnection() | a.BrowseAgent() | a.ExamineAgent():
+            case a.TestConnection() | a.BrowseAgent() | a.ExamineAgent() | a.ListAgent():
                 said = self._questions.ask(message, self._now())
                 if said is not None:
                     self._say(said)
@@ -220,14 +222,23 @@ class AgentSession(Actor[a.SessionMessage]):
                 return
             case m.ConnectionTestResult() | m.BrowseResult() | m.DoctorResult():
                 self._questions.answered(message, self._now())
-            case m.ListResult() | m.DirApplied():
+            case m.ListResult() if self._questions.awaits(message):
+                self._questions.answered(message, self._now())
+            case m.ListResult() | m.DirApplied() | m.PathsDeleted() | m.TransferReleased() if (
+                message.request_id is not None
+            ):
                 owner = self._requests.get(message.request_id)
-                if isinstance(message, m.DirApplied) or message.last:
+                if not isinstance(message, m.ListResult) or message.last:
                     self._requests.pop(message.request_id, None)
                 if owner is None or not owner.tell(a.Answered(self._port.agent_id, message, receipt)):
                     log.info("answer to no request", agent=self._port.agent_name, request=message.request_id)
                 else:
                     return
+            case m.WatchState() | m.WatchReady() if self._watches is not None:
+                if self._watches.tell(a.WatchSaid(self._port.agent_id, message, receipt)):
+                    return
+                self._close_link(1013, "the hub is overloaded: come back later")
+                return
             case _ if isinstance(message, _FOR_RELAY):
                 if self._relay.tell(a.FromAgent(self._port, message, receipt)):
                     return
@@ -287,6 +298,8 @@ class AgentSession(Actor[a.SessionMessage]):
         request_id = getattr(message.message, "request_id", None)
         if request_id is not None and message.reply_to is not None:
             self._requests[request_id] = message.reply_to
+        if isinstance(message.message, m.WatchSet):
+            self._watches = message.reply_to
         if isinstance(message.message, m.ListCancel):
             self._requests.pop(message.message.request_id, None)
         self._flush()

@@ -10,9 +10,23 @@ from uuid import UUID
 
 from fileflux.actors.kernel.ref import ActorRef, Reply
 from fileflux.bus.events import Event as BusEvent
-from fileflux.protocol.messages import BrowseResult, DoctorResult, Message, Role
+from fileflux.jobs.bandwidth import DEFAULT_PRIORITY, Bandwidth
+from fileflux.jobs.models import Names
+from fileflux.protocol.messages import (
+    BrowseResult,
+    DoctorResult,
+    ListRequest,
+    ListResult,
+    Message,
+    Role,
+    WatchReady,
+    WatchState,
+)
+from fileflux.protocol.systems import System
 from fileflux.storage.alerts import AlertKind
+from fileflux.storage.deletions import Deletion, Extra, Outcome
 from fileflux.storage.directories import DirectoryRow, NewDirectory
+from fileflux.storage.releases import DueRelease, Released
 from fileflux.storage.runs import LeftParts, RunRow
 from fileflux.storage.transfers import NewTransfer, RunSums, TransferRow, TransferUpdate, UnfinishedPart
 
@@ -142,6 +156,15 @@ class ExamineAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class ListAgent:
+    """A page of a listing that is somebody's question and no run's. Fails as BrowseAgent does; who gives up sends ListCancel."""
+
+    request: ListRequest
+    timeout: float
+    reply: Reply[ListResult]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """A timer of the receiver itself."""
 
@@ -150,7 +173,7 @@ class Tick:
 
 SessionMessage = (
     Attach | LinkText | LinkClosed | Violation | Post | PostItem | Handled | CloseSession | TestConnection | BrowseAgent
-    | ExamineAgent | Tick
+    | ExamineAgent | ListAgent | Tick
 )  # fmt: skip
 
 
@@ -244,8 +267,29 @@ ConnectionHubMessage = (
 
 
 @dataclass(frozen=True, slots=True)
+class JobLimits:
+    """What of a job takes effect on its live runs too. ``bandwidth`` in bytes per second, None for no limit."""
+
+    bandwidth: int | None = None
+    priority: int = DEFAULT_PRIORITY
+    parallel: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SetLimits:
+    """All limits of this moment: of the timetable, and of the agents and jobs of live runs."""
+
+    hub: int | None = None
+    agents: Mapping[int, int] = field(default_factory=dict)
+    jobs: Mapping[int, JobLimits] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAttempt:
-    """A wire id is in use from now on; control messages about it go to ``run`` with ``token``."""
+    """A wire id is in use from now on; control messages about it go to ``run`` with ``token``.
+
+    ``job``: what the run knows of its job's limits, which counts unless ``SetLimits`` says otherwise.
+    """
 
     wire_id: int
     run: ActorRef[Any]
@@ -253,6 +297,8 @@ class OpenAttempt:
     source: SessionPort
     destination: SessionPort
     hub_check: str
+    job_id: int = 0
+    job: JobLimits = JobLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +344,9 @@ class ChunkChecked:
     reason: str
 
 
-RelayMessage = OpenAttempt | OpenRoute | StartRoute | Relink | CloseAttempt | FromAgent | ChunkChecked | Tick
+RelayMessage = (
+    OpenAttempt | OpenRoute | StartRoute | Relink | CloseAttempt | FromAgent | ChunkChecked | SetLimits | Tick
+)
 
 
 # To a run
@@ -379,6 +427,7 @@ class Stored:
 class ListingStored:
     new_rows: int
     new_skipped: int
+    new_failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +445,20 @@ class Sums:
     """What the rows of the run add up to."""
 
     sums: RunSums
+
+
+@dataclass(frozen=True, slots=True)
+class DueReleases:
+    """Completed transfers whose sources are to be deleted or archived."""
+
+    rows: tuple[DueRelease, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SystemKnown:
+    """What kind of system the destination's agent runs on, as far as the hub knows."""
+
+    system: System
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,11 +551,41 @@ class LiveProgress:
     bytes_wire: int
     bytes_reused: int
     transfers: Mapping[int, LiveTransfer] = field(default_factory=dict)
+    bandwidth: Bandwidth | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionsBegun:
+    """What was found before is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtrasStored:
+    """A page of the destination was compared; ``last``: nothing follows."""
+
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DueDeletions:
+    """What is to be removed next. ``counts``: how many were removed and how many could not be, when nothing is due."""
+
+    rows: tuple[Deletion, ...]
+    counts: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionsSaved:
+    """The outcome of a batch is stored."""
+
+
+ExtrasMessage = DeletionsBegun | ExtrasStored | DueDeletions | DeletionsSaved
 
 
 RunMessage = (
     AgentUp | AgentDown | Answered | TransferSaid | RouteStarted | RouteMoved | RouteFailed | Stored | ListingStored
-    | PendingRows | PendingDirectories | Sums | Fenced | LookAgain | Asked | CancelOne | ReviveOne | Revived | RowsTakenOver | AwaitRows | Tick
+    | PendingRows | PendingDirectories | Sums | DueReleases | SystemKnown | Fenced | LookAgain | Asked | CancelOne | ReviveOne | Revived | RowsTakenOver | AwaitRows
+    | ExtrasMessage | JobLimits | Tick
 )  # fmt: skip
 
 
@@ -502,6 +595,13 @@ RunMessage = (
 @dataclass(frozen=True, slots=True)
 class StartRun:
     run_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartRuns:
+    """Many at once, as a schedule makes them."""
+
+    run_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -525,10 +625,42 @@ class AwaitRun:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRuns:
+    """The answer to ClaimRuns."""
+
     rows: tuple[RunRow, ...]
+    asked: ClaimRuns
 
 
-RunsMessage = StartRun | RunFinished | FindRun | AwaitRun | ClaimedRuns | Tick
+@dataclass(frozen=True, slots=True)
+class LeasesHeld:
+    """The answer to RenewLeases: the live runs of the owner, and what people want of each."""
+
+    runs: Mapping[int, str | None]
+    asked: RenewLeases
+
+
+RunsMessage = StartRun | StartRuns | RunFinished | FindRun | AwaitRun | ClaimedRuns | LeasesHeld | Tick
+
+
+# To the keeper of watches
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSaid:
+    """What an agent says of one of its watches. Acknowledged when it is stored."""
+
+    agent_id: int
+    message: WatchState | WatchReady
+    receipt: Receipt
+
+
+WatchesMessage = WatchSaid | Tick
+
+
+# To the maker of a plan
+
+
+PlannerMessage = AgentUp | AgentDown | Answered | Tick
 
 
 # To the sweeper
@@ -583,6 +715,8 @@ class StoreListing:
     files: tuple[NewTransfer, ...]
     directories: tuple[NewDirectory, ...]
     owner: ActorRef[Any]
+    system: System = "posix"
+    names: Names = "reject"
 
 
 @dataclass(frozen=True, slots=True)
@@ -596,6 +730,39 @@ class FetchPending:
 @dataclass(frozen=True, slots=True)
 class FetchSums:
     run_id: int
+    owner: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSystem:
+    """Answered with SystemKnown."""
+
+    agent_id: int
+    owner: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchReleases:
+    run_id: int
+    limit: int
+    owner: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SaveReleased:
+    run_id: int
+    epoch: int
+    answers: tuple[Released, ...]
+    owner: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpReleases:
+    """Nothing of the run is released any more, because of ``problem``."""
+
+    run_id: int
+    epoch: int
+    problem: str
     owner: ActorRef[Any]
 
 
@@ -664,18 +831,74 @@ class PartsSwept:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRuns:
-    """Take over runs that are not finished: all of them (the hub starts) or one."""
+    """Take a batch of runs that are not finished and free: of ``run_ids``, of those that wait for run ``behind``, or any.
+
+    With ``own_after`` those of an earlier process of this hub, from that id on. Answered with ClaimedRuns.
+    """
 
     owner_id: UUID
-    run_id: int | None
+    lease_s: float
     reply_to: ActorRef[Any]
+    run_ids: tuple[int, ...] | None = None
+    own_after: int | None = None
+    behind: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RenewLeases:
-    """Hold on to all live runs of the owner."""
+    """Hold on to all live runs of the owner; answered with LeasesHeld. ``known``: those that the asker drives."""
 
     owner_id: UUID
+    lease_s: float
+    reply_to: ActorRef[Any]
+    known: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLeases:
+    """The owner stops: others may have its runs."""
+
+    owner_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class BeginDeletions:
+    """Forget what an earlier try of a run's ``delete_extra`` found; answered with DeletionsBegun."""
+
+    run_id: int
+    epoch: int
+    owner: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreExtras:
+    """Note what of a page of the destination the source has not; answered with ExtrasStored."""
+
+    run_id: int
+    epoch: int
+    found: tuple[Extra, ...]
+    last: bool
+    owner: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchDeletions:
+    run_id: int
+    limit: int
+    owner: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SaveDeletions:
+    """Rows, what became of each and why it is still there; answered with DeletionsSaved."""
+
+    run_id: int
+    epoch: int
+    outcomes: tuple[tuple[int, Outcome, str], ...]
+    owner: ActorRef[Any]
+
+
+DeletionMessage = BeginDeletions | StoreExtras | FetchDeletions | SaveDeletions
 
 
 @dataclass(frozen=True, slots=True)
@@ -713,6 +936,6 @@ class SaveAlert:
 
 
 PersistenceMessage = (
-    SaveTransfer | SaveRun | StoreListing | FetchPending | FetchSums | FetchDirectories | DirectoriesDone | ClaimRuns | RenewLeases | SaveAgentInfo
-    | SaveSeen | SaveAudit | SaveAlert | FetchAsked | Revive | TakeOverRows | FetchPartsLeft | FetchParts | PartsSwept | Tick
+    SaveTransfer | SaveRun | StoreListing | FetchPending | FetchSums | FetchSystem | FetchReleases | SaveReleased | GiveUpReleases | FetchDirectories | DirectoriesDone | ClaimRuns | RenewLeases | ReleaseLeases | SaveAgentInfo
+    | DeletionMessage | SaveSeen | SaveAudit | SaveAlert | FetchAsked | Revive | TakeOverRows | FetchPartsLeft | FetchParts | PartsSwept | Tick
 )  # fmt: skip

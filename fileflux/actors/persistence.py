@@ -7,12 +7,14 @@ owner's epoch forbids is answered with ``Fenced``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import structlog
 
 from fileflux.actors import messages as a
+from fileflux.actors import store_deletions
 from fileflux.actors.kernel import runtime
 from fileflux.actors.kernel.actor import Actor
 from fileflux.actors.kernel.ref import ActorRef
@@ -24,7 +26,8 @@ from fileflux.errors import UnavailableError
 from fileflux.jobs.status import RunStatus, TransferStatus
 from fileflux.metrics import Metrics
 from fileflux.protocol.limits import Limits
-from fileflux.storage import agents, alerts, directories, runs, tokens, transfers
+from fileflux.protocol.systems import system_of
+from fileflux.storage import agents, alerts, directories, notices, releases, run_names, runs, tokens, transfers
 from fileflux.storage.pool import Database, Transaction
 
 T = TypeVar("T")
@@ -89,6 +92,8 @@ class Persistence(Actor[a.PersistenceMessage]):
                 latest = {save.update.id: save.update for save in batch}
                 if not transfers.update_many(tx, run_id, epoch, list(latest.values())):
                     fenced.add((run_id, epoch))
+                    continue
+                notices.transfers_saved(tx, run_id, list(latest.values()))
             if audits:
                 audit.append_many(
                     tx, [audit.NewEntry(e.actor, e.action, e.object, e.outcome, e.detail) for e in audits]
@@ -111,9 +116,7 @@ class Persistence(Actor[a.PersistenceMessage]):
     def _act(self, message: a.PersistenceMessage) -> None:
         match message:
             case a.SaveRun():
-                changed = self._transact(
-                    lambda tx: runs.update(tx, message.run_id, message.epoch, **dict(message.changes))
-                )
+                changed = self._transact(lambda tx: _save_run(tx, message))
                 if not changed:
                     message.owner.tell(a.Fenced())
                     return
@@ -125,6 +128,7 @@ class Persistence(Actor[a.PersistenceMessage]):
             case a.StoreListing():
                 stored = self._transact(lambda tx: _store_listing(tx, message))
                 self._metrics.transfers_ended.inc(TransferStatus.SKIPPED.value, stored.new_skipped)
+                self._metrics.transfers_ended.inc(TransferStatus.FAILED.value, stored.new_failed)
                 self._tell(message.owner, stored)
             case a.FetchPending():
                 rows = self._transact(
@@ -133,6 +137,23 @@ class Persistence(Actor[a.PersistenceMessage]):
                 self._tell(message.owner, a.PendingRows(tuple(rows)))
             case a.FetchSums():
                 self._tell(message.owner, a.Sums(self._transact(lambda tx: transfers.sums(tx, message.run_id))))
+            case a.FetchSystem():
+                agent = self._transact(lambda tx: agents.get(tx, message.agent_id))
+                self._tell(message.owner, a.SystemKnown(system_of(str(agent.info.get("os", "")) if agent else "")))
+            case a.FetchReleases():
+                waiting = self._transact(lambda tx: releases.due(tx, message.run_id, message.limit))
+                self._tell(message.owner, a.DueReleases(tuple(waiting)))
+            case a.SaveReleased():
+                if not self._transact(lambda tx: releases.settle(tx, message.run_id, message.epoch, message.answers)):
+                    self._tell(message.owner, a.Fenced())
+                    return
+                for answer in message.answers:
+                    if answer.problem:
+                        status = TransferStatus.COMPLETED.value
+                        self._bus.publish(events.TransferChanged(answer.id, message.run_id, status))
+            case a.GiveUpReleases():
+                if not self._transact(lambda tx: releases.give_up(tx, message.run_id, message.epoch, message.problem)):
+                    self._tell(message.owner, a.Fenced())
             case a.FetchDirectories():
                 found = self._transact(lambda tx: directories.pending(tx, message.run_id, message.limit))
                 self._tell(message.owner, a.PendingDirectories(tuple(found)))
@@ -160,9 +181,14 @@ class Persistence(Actor[a.PersistenceMessage]):
             case a.PartsSwept():
                 self._transact(lambda tx: runs.parts_swept(tx, message.run_id))
             case a.ClaimRuns():
-                self._tell(message.reply_to, a.ClaimedRuns(self._claim(message)))
+                self._tell(message.reply_to, a.ClaimedRuns(self._claim(message), message))
             case a.RenewLeases():
-                self._transact(lambda tx: runs.renew(tx, message.owner_id))
+                held = self._transact(lambda tx: runs.renew(tx, message.owner_id, message.lease_s))
+                self._tell(message.reply_to, a.LeasesHeld(dict(held), message))
+            case a.ReleaseLeases():
+                self._transact(lambda tx: runs.release(tx, message.owner_id))
+            case a.BeginDeletions() | a.StoreExtras() | a.FetchDeletions() | a.SaveDeletions():
+                self._tell(message.owner, store_deletions.store(message, self._transact))
             case a.SaveAgentInfo():
                 self._transact(lambda tx: agents.save_info(tx, message.agent_id, dict(message.info)))
                 self._bus.publish(events.AgentChanged(message.agent_id))
@@ -177,10 +203,11 @@ class Persistence(Actor[a.PersistenceMessage]):
 
     def _claim(self, message: a.ClaimRuns) -> tuple[runs.RunRow, ...]:
         def claim(tx: Transaction) -> tuple[runs.RunRow, ...]:
-            if message.run_id is None:
-                return tuple(runs.steal_all(tx, message.owner_id))
-            row = runs.claim_one(tx, message.run_id, message.owner_id)
-            return (row,) if row is not None else ()
+            if message.own_after is not None:
+                return tuple(runs.claim_own(tx, message.owner_id, message.own_after, message.lease_s))
+            return tuple(
+                runs.claim(tx, message.owner_id, message.lease_s, run_ids=message.run_ids, behind=message.behind)
+            )
 
         claimed = self._transact(claim)
         for row in claimed:
@@ -210,6 +237,14 @@ class Persistence(Actor[a.PersistenceMessage]):
         ref.tell_control(message)
 
 
+def _save_run(tx: Transaction, message: a.SaveRun) -> bool:
+    changes = dict(message.changes)
+    if not runs.update(tx, message.run_id, message.epoch, **changes):
+        return False
+    notices.run_saved(tx, message.run_id, changes)
+    return True
+
+
 def _store_seen(tx: Transaction, message: a.SaveSeen) -> None:
     agents.seen(tx, message.agent_ids)
     tokens.used(tx, message.token_ids)
@@ -223,8 +258,11 @@ def _store_alert(tx: Transaction, message: a.SaveAlert) -> alerts.AlertRow:
 
 def _store_listing(tx: Transaction, message: a.StoreListing) -> a.ListingStored:
     directories.insert_many(tx, message.run_id, list(message.directories))
-    rows = transfers.insert_many(tx, message.run_id, list(message.files))
-    return a.ListingStored(len(rows), sum(1 for row in rows if row.status == TransferStatus.SKIPPED))
+    files = run_names.apart(tx, message.run_id, message.files, message.directories, message.system, message.names)
+    rows = transfers.insert_many(tx, message.run_id, files)
+    notices.transfers_stored(tx, message.run_id, rows)
+    ended = Counter(row.status for row in rows)
+    return a.ListingStored(len(rows), ended[TransferStatus.SKIPPED], ended[TransferStatus.FAILED])
 
 
 def _revive(tx: Transaction, message: a.Revive) -> tuple[transfers.TransferRow, transfers.TransferRow] | None:
@@ -233,6 +271,13 @@ def _revive(tx: Transaction, message: a.Revive) -> tuple[transfers.TransferRow, 
         detail = {"run_id": message.run_id, "was": rows[0].status}
         audit.append(tx, message.asked_by, "transfer.resume", f"transfer:{message.transfer_id}", "ok", detail)
     return rows
+
+
+def _ended(row: transfers.TransferRow) -> tuple[str, str, str]:
+    """Status, reason and code in a retry: a name that was wrong is wrong again, and its rival may have arrived."""
+    if row.code in ("name_collision", "bad_name"):
+        return TransferStatus.FAILED.value, row.reason, row.code
+    return TransferStatus.PENDING.value, "", ""
 
 
 def _take_over(tx: Transaction, message: a.TakeOverRows) -> a.RowsTakenOver:
@@ -244,7 +289,9 @@ def _take_over(tx: Transaction, message: a.TakeOverRows) -> a.RowsTakenOver:
             tx,
             message.run_id,
             [
-                transfers.NewTransfer(row.path, row.size, row.mtime_ns, row.mode, row.chunk_size, row.kind)
+                transfers.NewTransfer(
+                    row.path, row.size, row.mtime_ns, row.mode, row.chunk_size, row.kind, *_ended(row)
+                )
                 for row in rows
             ],
         )

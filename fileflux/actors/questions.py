@@ -1,4 +1,4 @@
-"""What people ask of one agent and wait for: connection tests, pages of directories, the doctor's report.
+"""What people ask of one agent and wait for: connection tests, pages of directories and of listings, the doctor's report.
 
 Sans-I/O: a question comes in and a control message goes out; an answer, a tick or the end of the session lets the asker go.
 """
@@ -15,9 +15,14 @@ from fileflux.actors.session_port import SessionPort
 from fileflux.errors import ConflictError, OverloadedError, UnavailableError
 from fileflux.protocol import messages as m
 
-Question = a.TestConnection | a.BrowseAgent | a.ExamineAgent
+Question = a.TestConnection | a.BrowseAgent | a.ExamineAgent | a.ListAgent
 
-_OPEN_MAX: Final[dict[type[Question], int]] = {a.TestConnection: 16, a.BrowseAgent: 8, a.ExamineAgent: 1}
+_OPEN_MAX: Final[dict[type[Question], int]] = {
+    a.TestConnection: 16,
+    a.BrowseAgent: 8,
+    a.ExamineAgent: 1,
+    a.ListAgent: 4,
+}
 """Of one kind at once. A page costs the agent up to a second of a worker, a report a minute of its network."""
 _FEATURES: Final[dict[type[Question], str]] = {a.BrowseAgent: "browse", a.ExamineAgent: "doctor"}
 
@@ -36,7 +41,7 @@ class Questions:
     def __init__(self, port: SessionPort) -> None:
         self._port = port
         self._count = 0
-        self._open: dict[int, _Open] = {}
+        self._open: dict[tuple[type[Question], int], _Open] = {}
 
     def ask(self, question: Question, now: float) -> m.Message | None:
         """What to send to the agent; None when the asker has been told already why nothing is sent."""
@@ -52,7 +57,9 @@ class Questions:
             question.reply.fail(problem)
             return None
         self._count += 1
-        self._open[self._count] = _Open(kind, question.reply, now, now + question.timeout)
+        # The pages of a listing have one id, which no run's may have.
+        number = question.request.request_id if isinstance(question, a.ListAgent) else self._count
+        self._open[kind, number] = _Open(kind, question.reply, now, now + question.timeout)
         match question:
             case a.TestConnection():
                 return m.ConnectionTest(str(self._count))
@@ -60,8 +67,16 @@ class Questions:
                 return m.BrowseRequest(self._count, question.path, question.after, question.limit)
             case a.ExamineAgent():
                 return m.DoctorRequest(self._count)
+            case a.ListAgent():
+                return question.request
 
-    def answered(self, answer: m.ConnectionTestResult | m.BrowseResult | m.DoctorResult, now: float) -> None:
+    def awaits(self, page: m.ListResult) -> bool:
+        """Whether this page of a listing is for somebody here, not for a run."""
+        return (a.ListAgent, page.request_id) in self._open
+
+    def answered(
+        self, answer: m.ConnectionTestResult | m.BrowseResult | m.DoctorResult | m.ListResult, now: float
+    ) -> None:
         """The agent said something; what answers no open question is dropped."""
         match answer:
             case m.ConnectionTestResult():
@@ -73,6 +88,8 @@ class Questions:
                 self._give(a.BrowseAgent, answer.request_id, answer)
             case m.DoctorResult():
                 self._give(a.ExamineAgent, answer.request_id, answer)
+            case m.ListResult():
+                self._give(a.ListAgent, answer.request_id, answer)
 
     def tick(self, now: float) -> None:
         """Time has passed: who has waited long enough is told so."""
@@ -99,10 +116,7 @@ class Questions:
             found.reply.send(answer)
 
     def _take(self, kind: type[Question], number: int) -> _Open | None:
-        found = self._open.get(number)
-        if found is None or found.kind is not kind:
-            return None
-        return self._open.pop(number)
+        return self._open.pop((kind, number), None)
 
 
 def _is_number(token: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from fileflux.actors import messages as a
 from fileflux.actors.grants import Attempt, Grants
 from fileflux.actors.hub_check import HubCheck
-from fileflux.actors.kernel.actor import Actor
+from fileflux.actors.kernel.actor import Actor, Cancellable
 from fileflux.actors.session_port import SessionPort, SharedReceipt
 from fileflux.actors.stream import Stream
 from fileflux.clock import Clock
@@ -41,7 +41,8 @@ class Relay(Actor[a.RelayMessage]):
         self._check = check
         self._attempts: dict[int, Attempt] = {}
         self._last_wire_id = 0
-        self._grants = Grants(limits, self._attempts)
+        self._grants = Grants(limits, self._attempts, clock, self._serve_in)
+        self._round: Cancellable | None = None
 
     def on_start(self) -> None:
         self._check.bind(self.ref)
@@ -52,10 +53,7 @@ class Relay(Actor[a.RelayMessage]):
             case a.FromAgent():
                 self._from_agent(message)
             case a.OpenAttempt():
-                self._attempts[message.wire_id] = Attempt(
-                    message.wire_id, message.run, message.token, message.source, message.destination, message.hub_check
-                )
-                self._last_wire_id = max(self._last_wire_id, message.wire_id)
+                self._open_attempt(message)
             case a.OpenRoute():
                 self._open_route(message)
             case a.StartRoute():
@@ -66,6 +64,10 @@ class Relay(Actor[a.RelayMessage]):
                 self._close(message.wire_id)
             case a.ChunkChecked():
                 self._checked(message)
+            case a.SetLimits():
+                self._grants.set_limits(message)
+            case a.Tick("serve"):
+                self._grants.pacing.serve()
             case a.Tick():
                 self._grants.find_slow(self._clock.monotonic())
                 self.after(self._limits.slow_destination_after / 2, a.Tick())
@@ -75,6 +77,11 @@ class Relay(Actor[a.RelayMessage]):
         """Bytes of pieces that came from sources and are not yet in a destination's socket."""
         streams = (attempt.stream for attempt in self._attempts.values())
         return sum(stream.received - stream.drained for stream in streams if stream is not None)
+
+    def held_back(self, wire_id: int) -> bool:
+        """Whether the attempt waits for bandwidth, or did a moment ago; for display."""
+        attempt = self._attempts.get(wire_id)
+        return attempt is not None and self._grants.held_back(attempt)
 
     def chunks(self, wire_id: int, first: int, count: int) -> list[str] | None:
         """How each of these chunks is now, for display; None when the attempt is not open or its size is not known."""
@@ -341,10 +348,18 @@ class Relay(Actor[a.RelayMessage]):
 
     # Routes
 
+    def _open_attempt(self, message: a.OpenAttempt) -> None:
+        ends = (message.run, message.token, message.source, message.destination)
+        attempt = Attempt(message.wire_id, *ends, message.hub_check, message.job_id, message.job)
+        self._attempts[message.wire_id] = attempt
+        self._last_wire_id = max(self._last_wire_id, message.wire_id)
+        self._grants.find_path(attempt)
+
     def _open_route(self, message: a.OpenRoute) -> None:
         attempt = self._attempts.get(message.wire_id)
         if attempt is not None:
-            attempt.stream = Stream(message.wire_id, message.size, message.chunk_size, message.total_chunks)
+            weight = self._grants.pacing.job(attempt.job_id, attempt.job).priority
+            attempt.stream = Stream(message.wire_id, message.size, message.chunk_size, message.total_chunks, weight)
 
     def _expect_have(self, message: a.StartRoute) -> None:
         attempt = self._attempts.get(message.wire_id)
@@ -369,6 +384,7 @@ class Relay(Actor[a.RelayMessage]):
         item = m.TransferResumeItem(wire_id, acked=acked, received=received, up_to=stream.up_to)
         attempt.destination.post(a.PostItem(m.TransferResume, item))
         attempt.source.post(a.PostItem(m.TransferResume, item))
+        self._grants.grant(attempt)
 
     def _close(self, wire_id: int) -> None:
         attempt = self._attempts.pop(wire_id, None)
@@ -392,6 +408,11 @@ class Relay(Actor[a.RelayMessage]):
             done,
         )
         self._tell_run(attempt, report)
+
+    def _serve_in(self, seconds: float) -> None:
+        if self._round is not None:
+            self._round.cancel()
+        self._round = self.after(seconds, a.Tick("serve"))
 
     def _tell_run(self, attempt: Attempt, message: a.RunMessage) -> None:
         if not attempt.run.tell(message):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -18,12 +18,16 @@ import structlog
 from fileflux.actors import messages as a
 from fileflux.actors.kernel.actor import Actor
 from fileflux.actors.kernel.ref import ActorRef, Reply
+from fileflux.actors.live_limits import Ends, LiveLimits
+from fileflux.actors.run_abilities import lacking
 from fileflux.actors.run_agents import Agents
 from fileflux.actors.run_directories import FETCH_DIRECTORIES, Directories
+from fileflux.actors.run_extras import Extras
 from fileflux.actors.run_files import HELD_MAX, Files, Held
 from fileflux.actors.run_intake import Intake
 from fileflux.actors.run_parts import discards
 from fileflux.actors.run_record import Totals, live_progress, run_changes, transfer_event, transfer_update
+from fileflux.actors.run_releases import Releases
 from fileflux.bus import events
 from fileflux.clock import Clock
 from fileflux.errors import ConflictError, RemoteProtocolError
@@ -56,6 +60,7 @@ class RunDeps:
     ids: itertools.count[int]
     limits: Limits
     clock: Clock
+    bandwidth: LiveLimits = field(default_factory=LiveLimits)
 
 
 class Run(Actor[a.RunMessage]):
@@ -74,6 +79,9 @@ class Run(Actor[a.RunMessage]):
         self._files = Files(self._spec, row.job_id or 0, row.id, self)
         self._intake = Intake(row, self._spec, deps.limits, deps.persistence, deps.ids)
         self._agents = Agents(self._spec)
+        # A run whose job is gone is under a limit of its own.
+        self.ends = Ends(row.job_id or -row.id, self._spec.source_agent_id, self._spec.destination_agent_id)
+        self._job = a.JobLimits(self._spec.bandwidth_limit, self._spec.priority, self._spec.parallel)
         self._last_row_id = 0
         self._more_rows = True
         self._fetching = False
@@ -82,6 +90,10 @@ class Run(Actor[a.RunMessage]):
         self._deciding: Callable[[], None] | None = None
         self._early_end: tuple[RunStatus, str] | None = None
         self._directories = Directories(self._spec)
+        self._releases = Releases(row, self._spec, deps.limits, deps.persistence, deps.ids, adopted=adopted)
+        self._machine.release_word = self._releases.word
+        self._extras = Extras(row, self._spec, deps.limits, deps.persistence, deps.ids)
+        self._system_known = False
         self._waiters: list[Reply[bool]] = []
         self._finished = False
         self._totals = Totals()
@@ -98,6 +110,7 @@ class Run(Actor[a.RunMessage]):
         self._machine.listing_errors = self._intake.listing.errors
         self._deps.persistence.tell_control(a.FetchAsked(self._row.id, self.ref))
         self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
+        self._deps.persistence.tell(a.FetchSystem(self._spec.destination_agent_id, self.ref))
         self._deps.hub.tell(a.Watch(self._agents.ids, self.ref))
         self.after(max(1.0, self._row.seconds_to_deadline), a.Tick("deadline"))
         self.after(self._silence_check_every, a.Tick("silence"))
@@ -124,6 +137,7 @@ class Run(Actor[a.RunMessage]):
                 self._files.failed(message)
             case a.Stored():
                 self._files.stored(message.token)
+                self._releases.look()
             case a.AgentUp():
                 self._agent_up(message)
             case a.AgentDown():
@@ -138,6 +152,14 @@ class Run(Actor[a.RunMessage]):
                 self._directories_arrived(message)
             case a.Sums():
                 self._sums_arrived(message)
+            case a.DueReleases():
+                self._due_releases(message)
+            case a.DeletionsBegun() | a.ExtrasStored() | a.DueDeletions() | a.DeletionsSaved():
+                self._extras_stored(message)
+            case a.SystemKnown():
+                self._system_arrived(message)
+            case a.JobLimits():
+                self._job, self._files.parallel = message, message.parallel
             case a.LookAgain():
                 self._deps.persistence.tell_control(a.FetchAsked(self._row.id, self.ref, message.reply))
             case a.Asked():
@@ -163,7 +185,11 @@ class Run(Actor[a.RunMessage]):
     def live(self) -> a.LiveProgress:
         """Counters for display; neither yields nor changes anything, so any greenlet may call it."""
         known = self._intake.finished and self._sums is not None
-        return live_progress(self._machine, self._totals, self._files.held, all_listed=known)
+        progress = live_progress(self._machine, self._totals, self._files.held, all_listed=known)
+        if self._machine.paused or self._deps.bandwidth.of(self.ends, self._job) is None:
+            return progress
+        wire_ids = {row_id: held.machine.wire_id for row_id, held in self._files.held.items() if held.begun}
+        return self._deps.bandwidth.laid_over(progress, self.ends, self._job, wire_ids)
 
     def wire_id(self, transfer_id: int) -> int:
         """Of the transfer's present attempt, 0 if it has none; for any greenlet, like ``live``."""
@@ -176,6 +202,8 @@ class Run(Actor[a.RunMessage]):
         same = self._agents.up(message)
         self._files.agents_back()
         self._intake.heard(self.now())
+        self._releases.heard(self.now())
+        self._extras.heard(self.now())
         for role in self._agents.roles(message.agent_id):
             if same:
                 self._files.each(lambda machine, role=role: machine.link_changed(role))  # type: ignore[misc]  # bound now
@@ -198,6 +226,9 @@ class Run(Actor[a.RunMessage]):
             self._intake.restart()
         if role == "destination":
             self._directories.lost()
+            self._extras.lost()
+        else:
+            self._releases.lost()
         if self._machine.paused:
             self._files.explain(self._machine.reason)
 
@@ -206,7 +237,7 @@ class Run(Actor[a.RunMessage]):
     def _advance(self) -> None:
         if self._finished or self._sums is None or self._deciding is not None or not self._agents.both_known:
             return
-        if not self._asked_known:
+        if not self._asked_known or not self._system_known:
             return
         if self._early_end is not None:
             self._advance_stopping()
@@ -220,21 +251,28 @@ class Run(Actor[a.RunMessage]):
         if missing is not None:
             self._answer_waiters()
             return
+        unable = lacking(self._spec, self._agents)
+        if unable is not None:
+            self._stop_early(RunStatus.FAILED, unable)
+            self._advance_stopping()
+            return
         if len(self._files.queue) <= QUEUE_LOW:
             self._intake.ask(self._agents.port(self._intake.role), self.ref, self.now())
         self._fetch_on()
         if self._files.plan is not None:
             self._files.dispatch()
+            self._releases.fetch(self.ref)
         if self._all_files_ended() and self._machine.files_finished():
-            self._directories.due = True
             self._save_run()
+        if self._machine.files_over and not self._directories.due:
+            self._remove_extras()
         if self._directories.due and self._directories.request_id == 0:
             self._directories.request_id = next(self._deps.ids)
             self._deps.persistence.tell(a.FetchDirectories(self._row.id, FETCH_DIRECTORIES, self.ref))
 
     def _all_files_ended(self) -> bool:
         fetched = not self._intake.storing and not self._more_rows and self._reviving == 0
-        return self._intake.finished and fetched and self._files.idle
+        return self._intake.finished and fetched and self._files.idle and not self._releases.pending
 
     def _fetch_on(self) -> None:
         if (
@@ -258,11 +296,19 @@ class Run(Actor[a.RunMessage]):
             case m.DirApplied() as result:
                 message.receipt.done()
                 self._directories_applied(result)
+            case m.TransferReleased() as result:
+                message.receipt.done()
+                self._releases.answered(result, self.ref)
+            case m.PathsDeleted() as result:
+                message.receipt.done()
+                self._extras.removed(result, self.ref)
             case _:
                 message.receipt.done()
 
     def _page_arrived(self, result: m.ListResult, receipt: a.Receipt) -> None:
         receipt.done()
+        if self._extras.listed(result, self.ref):
+            return
         try:
             rows = self._intake.take(result)
         except FileNotFoundError as error:
@@ -287,6 +333,7 @@ class Run(Actor[a.RunMessage]):
         self._more_rows = True
         self._machine.files_total += message.new_rows
         self._machine.files_skipped += message.new_skipped
+        self._machine.files_failed += message.new_failed
         if self._intake.finished:
             self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
         self._answer_waiters()
@@ -300,6 +347,7 @@ class Run(Actor[a.RunMessage]):
         if first or self._deciding is not None:
             machine.files_done, machine.files_failed = sums.completed, sums.failed
             machine.files_skipped, machine.files_cancelled = sums.skipped, sums.cancelled
+            machine.files_unreleased = sums.unreleased
             self._totals.take(sums)
         if self._deciding is not None:
             self._deciding()
@@ -335,6 +383,55 @@ class Run(Actor[a.RunMessage]):
             port = self._agents.port(message.role)
             if port is not None:
                 port.post(a.Violation(None, error.code, error.message, error.close))
+
+    # What becomes of the source's files
+
+    def _due_releases(self, message: a.DueReleases) -> None:
+        if self._files.plan is not None:
+            here = self._agents.here("source") and not self._machine.paused
+            port = self._agents.port("source") if here else None
+            self._releases.arrived(message.rows, port, self._files.plan.base, self.ref, self.now())
+
+    def _system_arrived(self, message: a.SystemKnown) -> None:
+        self._system_known = True
+        # A run that was begun goes on with the names that it began with.
+        system = self._files.plan.system if self._files.plan is not None else message.system
+        self._intake.listing.system = self._directories.system = system
+
+    # What the source has not
+
+    def _remove_extras(self) -> None:
+        plan = self._files.plan
+        if plan is None or self._extras.over:
+            self._extras_looked_at()
+            return
+        port = self._agents.port("destination")
+        self._extras.go_on(self._machine, plan, port, self.ref, self.now())
+        if self._machine.doing(self._extras.doing):
+            self._save_status()
+        self._extras_looked_at()
+
+    def _extras_looked_at(self) -> None:
+        """Directories come next once nothing is left to remove."""
+        extras = self._extras
+        if not extras.over and self._files.plan is not None:
+            return
+        self._machine.extras_kept, self._machine.extras_refused = extras.failed, extras.refusal
+        self._directories.due = True
+        if self._spec.delete_extra:
+            self._save({"files_deleted": extras.deleted, "delete_errors": extras.failed})
+
+    def _extras_stored(self, message: a.ExtrasMessage) -> None:
+        match message:
+            case a.DeletionsBegun():
+                self._extras.begun()
+            case a.ExtrasStored():
+                self._extras.stored(last=message.last)
+            case a.DueDeletions():
+                port = None if self._machine.paused else self._agents.port("destination")
+                self._extras.due(message.rows, message.counts, port, self.ref, self.now())
+            case a.DeletionsSaved():
+                self._extras.settled()
 
     # Directories
 
@@ -449,10 +546,20 @@ class Run(Actor[a.RunMessage]):
         if self._more_rows:
             self._fetching = True
             self._deps.persistence.tell(a.FetchPending(self._row.id, self._last_row_id, FETCH_ROWS, self.ref))
-        elif self._files.idle:
+        elif self._files.idle and self._no_release_due(reason):
             self._decide(
                 lambda: self._machine.cancel(reason) if status is RunStatus.CANCELLED else self._machine.fail(reason)
             )
+
+    def _no_release_due(self, reason: str) -> bool:
+        """What has arrived is released before a run is cancelled, too, unless the source's agent is away."""
+        if not self._releases.pending or self._files.plan is None:
+            return True
+        if self._agents.here("source"):
+            self._releases.fetch(self.ref)
+            return False
+        self._releases.give_up(reason, self.ref)
+        return True
 
     def _cancel_row(self, row: TransferRow, reason: str) -> None:
         """End a transfer that this process has not begun. An earlier one may have left a part, and did not always note that it began."""
@@ -469,7 +576,7 @@ class Run(Actor[a.RunMessage]):
         self._deps.persistence.tell(save)
         if attempt > 0:
             final_path = os.fsdecode(row.final_path) if row.final_path is not None else None
-            self._discard_part(os.fsdecode(row.path), final_path, row.part)
+            self._discard_part(self._files.destination_name(os.fsdecode(row.path)), final_path, row.part)
 
     def _decide(self, how: Callable[[], None]) -> None:
         """The end: count the rows once more, since they are the truth, then set the final status."""
@@ -519,6 +626,10 @@ class Run(Actor[a.RunMessage]):
 
     def _look_for_silence(self) -> None:
         """Agents that are there and do not answer: ask again, or give up."""
+        if self._agents.here("source"):
+            self._releases.give_up_silent(self.now(), self.ref)
+        if self._agents.here("destination"):
+            self._extras.give_up_silent(self.now(), self.ref)
         if self._agents.missing(only_destination=False) is not None or self._early_end is not None:
             return
         if self._machine.paused:
@@ -548,7 +659,8 @@ class Run(Actor[a.RunMessage]):
         if source is None or destination is None:
             raise AssertionError("an attempt without both agents")
         wire_id = next(self._deps.ids)
-        self.to_relay(a.OpenAttempt(wire_id, self.ref, held.row.id, source, destination, self._spec.hub_check))
+        who = (self.ref, held.row.id, source, destination)
+        self.to_relay(a.OpenAttempt(wire_id, *who, self._spec.hub_check, self.ends.job, self._job))
         return wire_id
 
     def begin_later(self, row_id: int, delay_s: float) -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from fileflux.jobs.models import JobSpec
 from fileflux.protocol import messages as m
+from fileflux.protocol.systems import System, encode
 from fileflux.storage.directories import DirectoryRow
 
 log = structlog.get_logger("fileflux.run")
@@ -25,6 +26,7 @@ class Directories:
     due: bool = False
     request_id: int = 0
     errors: int = 0
+    system: System = "posix"
     _asked: tuple[bytes, ...] | None = None
     _answered: bool = False
 
@@ -40,11 +42,14 @@ class Directories:
         """The message for these rows."""
         mode, mtime = "mode" in self.spec.preserve, "mtime" in self.spec.preserve
         items = tuple(
-            m.DirItem(os.fsdecode(row.path), row.mode if mode else None, row.mtime_ns if mtime else None)
-            for row in rows
+            m.DirItem(self._name(row.path), row.mode if mode else None, row.mtime_ns if mtime else None) for row in rows
         )
         self._asked = tuple(row.path for row in rows)
         return m.DirApply(self.request_id, self.spec.destination_path, items)
+
+    def _name(self, path: bytes) -> str:
+        name = os.fsdecode(path)
+        return encode(name, self.system) if self.spec.names == "encode" else name
 
     def applied(self, result: m.DirApplied) -> tuple[bytes, ...] | None:
         """Paths that are done; None for an answer to nothing that was asked."""

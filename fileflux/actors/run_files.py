@@ -10,6 +10,7 @@ from typing import Protocol
 
 from fileflux.actors import messages as a
 from fileflux.actors.run_listing import Plan
+from fileflux.errors import RefusedPathError
 from fileflux.jobs.models import JobSpec
 from fileflux.jobs.transfer import (
     CloseStream,
@@ -26,6 +27,7 @@ from fileflux.jobs.transfer import (
 )
 from fileflux.jobs.transfer_state import State
 from fileflux.protocol import messages as m
+from fileflux.protocol.systems import destination_name
 from fileflux.storage.transfers import TransferRow
 
 HELD_MAX = 1000
@@ -85,6 +87,8 @@ class Files:
         self.plan: Plan | None = None
         self.held: dict[int, Held] = {}
         self.queue: deque[tuple[TransferRow, bool]] = deque()
+        self.parallel = spec.parallel
+        """Larger files at once; follows the job while the run is live."""
         self._load = 0
         self._ready: deque[int] = deque()
 
@@ -111,6 +115,13 @@ class Files:
             held = Held(row, self._machine(row, adopted=adopted), wire_before=row.bytes_wire)
             self.held[row.id] = held
             self._begin(held)
+
+    def destination_name(self, name: str) -> str:
+        """What a file is called at the destination; as it is where it cannot be held, which the agent will say."""
+        try:
+            return destination_name(name, self.plan.system if self.plan else "posix", self._spec.names)
+        except RefusedPathError:
+            return name
 
     def retry_due(self, row_id: int) -> None:
         """A retry's time has come."""
@@ -258,7 +269,7 @@ class Files:
             self._load -= held.weight
 
     def _has_room(self) -> bool:
-        return self._load < self._spec.parallel * SMALL_PER_LARGE
+        return self._load < self.parallel * SMALL_PER_LARGE
 
     def _current(self, row_id: int, wire_id: int) -> Held | None:
         held = self.held.get(row_id)
@@ -268,7 +279,17 @@ class Files:
         if self.plan is None:
             raise AssertionError("rows before the listing's first page")
         name = os.fsdecode(row.path)
-        plan = TransferPlan(row.id, self._run_id, self._job_id, name, name, self.plan.base, self.plan.landing, row.part)
+        plan = TransferPlan(
+            row.id,
+            self._run_id,
+            self._job_id,
+            name,
+            self.destination_name(name),
+            self.plan.base,
+            self.plan.landing,
+            row.part,
+            kind="symlink" if row.kind == "symlink" and self._spec.symlinks == "copy" else "file",
+        )
         return TransferMachine(
             plan,
             self._spec,

@@ -12,16 +12,21 @@ from fileflux.actors import messages as a
 from fileflux.actors.kernel.ref import ActorRef
 from fileflux.actors.run_listing import Listing, Plan
 from fileflux.actors.session_port import SessionPort
+from fileflux.jobs.explain import show
 from fileflux.jobs.models import JobSpec
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import Limits
 from fileflux.storage.directories import NewDirectory
 from fileflux.storage.runs import RunRow
 from fileflux.storage.transfers import NewTransfer
+from fileflux.storage.values import safe_text
 
 LIST_TRIES = 3
 BATCH = 500
 """Rows of the run before that are taken over at once."""
+TROUBLES_KEPT = 50
+TROUBLE_CHARACTERS = 300
+"""Errors of the listing that stay with the run, for whoever asks why it never saw a path."""
 
 
 class Intake:
@@ -67,12 +72,17 @@ class Intake:
     def stored_plan(self) -> Plan | None:
         """The plan that the row has."""
         plan = self._row.plan
-        return None if plan is None else Plan(os.fsdecode(base64.b64decode(plan["base"])), plan["path_type"])
+        if plan is None:
+            return None
+        base, system = os.fsdecode(base64.b64decode(plan["base"])), plan.get("system", self.listing.system)
+        return Plan(base, plan["path_type"], system)
 
     def to_store(self, plan: Plan) -> dict[str, Any]:
         """For the row: how names map to the destination, and how much is missing from the listing."""
         base = base64.b64encode(os.fsencode(plan.base)).decode()
-        return {"base": base, "path_type": plan.path_type, "errors": self.listing.errors}
+        stored = {"base": base, "path_type": plan.path_type, "system": plan.system, "errors": self.listing.errors}
+        texts = [safe_text(show(text))[:TROUBLE_CHARACTERS] for text in self.listing.error_texts[:TROUBLES_KEPT]]
+        return stored | ({"troubles": texts} if texts else {})
 
     def ask(self, port: SessionPort | None, owner: ActorRef[Any], now: float) -> None:
         """Ask for what comes next, unless something is on its way. ``port`` is that of the agent with ``role``."""
@@ -99,7 +109,18 @@ class Intake:
     def store(self, files: Sequence[NewTransfer], folders: Sequence[NewDirectory], owner: ActorRef[Any]) -> None:
         """Store a page; answered with ListingStored."""
         self.storing = True
-        self._persistence.tell(a.StoreListing(self._row.id, self._row.lease_epoch, tuple(files), tuple(folders), owner))
+        listing = self.listing
+        self._persistence.tell(
+            a.StoreListing(
+                self._row.id,
+                self._row.lease_epoch,
+                tuple(files),
+                tuple(folders),
+                owner,
+                listing.system,
+                listing.spec.names,
+            )
+        )
 
     def took_over(self, batch: a.RowsTakenOver) -> None:
         """A batch of the run before is stored."""

@@ -64,6 +64,7 @@ def transfer_update(held: Held, *, terminal: bool) -> TransferUpdate:
     """Columns of a transfer's row."""
     machine = held.machine
     completed = machine.status is TransferStatus.COMPLETED
+    releases = completed and machine.spec.on_success != "keep"
     return TransferUpdate(
         held.row.id,
         status=machine.status.value,
@@ -82,6 +83,8 @@ def transfer_update(held: Held, *, terminal: bool) -> TransferUpdate:
         total_chunks=machine.total_chunks,
         completed_chunks=machine.total_chunks if completed else held.chunks,
         file_hash=bytes.fromhex(machine.file_sha256) if machine.file_sha256 else None,
+        source_identity=machine.identity if releases else None,
+        release="due" if releases else None,
         started=True,
         ended=terminal,
     )

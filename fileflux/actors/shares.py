@@ -3,6 +3,8 @@
 Two rules make a stall impossible. A stream is admitted only when its largest frame fits into what the destination's buffer has not
 promised to others, so every admitted stream can always finish a frame. The hub's own budget needs no such reserve: pieces drain one by one.
 
+Where several want more than there is, each gets by its weight, which is its job's priority.
+
 Both keep running totals, since they are asked for every piece of every stream: whoever changes a stream's counts calls ``update``.
 """
 
@@ -19,6 +21,7 @@ class DestinationBuffer:
         self.size = size
         self._promised: dict[int, int] = {}
         self._total = 0
+        self._weights = _Weights()
 
     def __len__(self) -> int:
         return len(self._promised)
@@ -28,8 +31,14 @@ class DestinationBuffer:
         if self._promised and self._total + stream.frame_max > self.size:
             return False
         self._promised[stream.wire_id] = 0
+        self._weights.put(stream.wire_id, stream.weight)
         self.update(stream)
         return True
+
+    def reweigh(self, stream: Stream) -> None:
+        """The stream has another weight."""
+        if stream.wire_id in self._promised:
+            self._weights.put(stream.wire_id, stream.weight)
 
     def update(self, stream: Stream) -> None:
         """The stream's counts have changed."""
@@ -41,13 +50,14 @@ class DestinationBuffer:
 
     def remove(self, wire_id: int) -> None:
         self._total -= self._promised.pop(wire_id, 0)
+        self._weights.drop(wire_id)
 
     def limit(self, stream: Stream, window_max: int, *, crowded: bool) -> int:
         """Bytes that ``stream`` may have outstanding now. ``crowded``: others wait for admission, so nobody gets more than a frame."""
         minimum = stream.frame_max
         if crowded:
             return minimum
-        target = max(minimum, min(window_max, self.size // max(1, len(self._promised))))
+        target = max(minimum, min(window_max, self.size * stream.weight // max(stream.weight, self._weights.sum)))
         others = self._total - self._promised.get(stream.wire_id, 0)
         return max(minimum, min(target, self.size - others))
 
@@ -58,12 +68,14 @@ class Budget:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._held: dict[int, int] = {}
+        self._weights = _Weights()
         self._slow: set[int] = set()
         self.reserved = 0
         """Bytes granted to sources that are not yet in a destination's socket."""
 
     def add(self, stream: Stream) -> None:
         self._held[stream.wire_id] = 0
+        self._weights.put(stream.wire_id, stream.weight)
         self.update(stream)
 
     def update(self, stream: Stream) -> None:
@@ -75,7 +87,13 @@ class Budget:
 
     def remove(self, wire_id: int) -> None:
         self.reserved -= self._held.pop(wire_id, 0)
+        self._weights.drop(wire_id)
         self._slow.discard(wire_id)
+
+    def reweigh(self, stream: Stream) -> None:
+        """The stream has another weight."""
+        if stream.wire_id in self._held:
+            self._weights.put(stream.wire_id, stream.weight)
 
     def set_slow(self, wire_ids: set[int]) -> None:
         """Streams whose destination has not drained for ``slow_destination_after``: together they get half of the budget."""
@@ -84,12 +102,29 @@ class Budget:
     def share(self, stream: Stream) -> int:
         """Bytes that ``stream`` may have in the hub now."""
         limits = self._limits
-        part = limits.relay_budget // max(1, len(self._held))
+        part = limits.relay_budget * stream.weight // max(stream.weight, self._weights.sum)
         if stream.wire_id in self._slow:
             part = min(part, limits.relay_budget // 2 // len(self._slow))
         part = max(limits.piece_min, min(part, limits.relay_share_max))
         free = limits.relay_budget - (self.reserved - self._held.get(stream.wire_id, 0))
         return max(0, min(part, free))
+
+
+class _Weights:
+    """Weights of those that share something, and their sum."""
+
+    __slots__ = ("_each", "sum")
+
+    def __init__(self) -> None:
+        self._each: dict[int, int] = {}
+        self.sum = 0
+
+    def put(self, wire_id: int, weight: int) -> None:
+        self.sum += weight - self._each.get(wire_id, 0)
+        self._each[wire_id] = weight
+
+    def drop(self, wire_id: int) -> None:
+        self.sum -= self._each.pop(wire_id, 0)
 
 
 def next_grant(stream: Stream, outstanding_max: int, share: int) -> int | None:

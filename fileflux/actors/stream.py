@@ -9,6 +9,8 @@ Four counts of frame bytes (headers included), all since the wire id's first byt
     └ what the destination has written and synced
 
 ``up_to - drained`` is reserved in the hub's byte budget, ``up_to - acked_bytes`` in the destination's receive buffer (``shares.py``).
+Where a bandwidth limit took back a part of the window, ``held_back`` bytes of ``up_to`` may still come, if they were on their way, and are not
+the source's to send.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fileflux.errors import RemoteProtocolError
+from fileflux.jobs.bandwidth import DEFAULT_PRIORITY
 from fileflux.protocol.frames import FrameHeader, Piece, check_geometry, payload_max
 from fileflux.protocol.limits import DEFAULT_LIMITS, HEADER_SIZE
 from fileflux.protocol.ranges import RangeSet
@@ -35,11 +38,13 @@ class Stream:
     size: int
     chunk_size: int
     total: int
+    weight: int = DEFAULT_PRIORITY
     started: bool = False
     received: int = 0
     drained: int = 0
     acked_bytes: int = 0
     up_to: int = 0
+    held_back: int = 0
     bytes_wire: int = 0
     have_expected: int | None = None
     have_seen: int = 0
@@ -78,9 +83,14 @@ class Stream:
         return max(0, missing - len(self.partial)) * self.frame_max + begun
 
     @property
+    def told(self) -> int:
+        """The window as the source knows it."""
+        return self.up_to - self.held_back
+
+    @property
     def may_send_nothing(self) -> bool:
         """The source has no room for a piece worth a message: it leaves less than ``PIECE_MIN`` of a window lying."""
-        return self.up_to - self.received < PIECE_MIN
+        return self.up_to - self.held_back - self.received < PIECE_MIN
 
     @property
     def stuck(self) -> bool:
@@ -191,6 +201,7 @@ class Stream:
             # Its ack may still come; without a length it frees nothing, because the counts start level below.
             self.frames[index] = 0
         self.received = self.drained = self.acked_bytes = self.up_to
+        self.held_back = 0
         return self.received
 
     def _check_range(self, first: int, last: int) -> None:

@@ -87,6 +87,11 @@ class JobChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """Something that is set for the whole hub is new."""
+
+
+@dataclass(frozen=True, slots=True)
 class AlertRaised:
     """An alert is open, for the first time or once more, or was dismissed; ``kind`` and ``message`` as in its row."""
 
@@ -115,6 +120,7 @@ Event = (
     | TransferCompleted
     | TransferFailed
     | JobChanged
+    | SettingsChanged
     | AlertRaised
     | FrameRefused
 )

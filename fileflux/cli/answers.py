@@ -11,6 +11,14 @@ from fileflux.protocol.limits import MIB
 if TYPE_CHECKING:
     import requests
 
+
+class InvalidError(e.ConfigError):
+    """The hub does not accept some fields; ``fields`` has what is wrong by their names. ``items``: of several things, those it is about."""
+
+    fields: dict[str, list[str]]
+    items: list[dict[str, Any]]
+
+
 MAX_ANSWER: Final = 16 * MIB
 _PIECE: Final = 64 * 1024
 _JSON: Final = ("application/json", "application/problem+json")
@@ -22,7 +30,7 @@ _ERRORS: Final[dict[int, type[e.FluxError]]] = {
     409: e.ConflictError,
     412: e.ConflictError,
     413: e.ConfigError,
-    422: e.ConfigError,
+    422: InvalidError,
     429: e.OverloadedError,
     502: e.UnavailableError,
     503: e.UnavailableError,
@@ -99,6 +107,9 @@ def _refusal(response: requests.Response, document: dict[str, Any]) -> e.FluxErr
     error = _ERRORS.get(status, e.FluxError)(detail, code=str(document.get("code", "internal")))
     if isinstance(error, e.UnavailableError):
         error.retry_after = retry_after(response)
+    if isinstance(error, InvalidError):
+        error.fields = fields if isinstance(fields, dict) else {}
+        error.items = document.get("items", [])
     return error
 
 

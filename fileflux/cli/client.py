@@ -87,6 +87,20 @@ class HubClient:
         headers = {} if path.startswith(_WITHOUT_KEY) else {"Idempotency-Key": secrets.token_hex(16)}
         return self._call("POST", path, query=_given(query), body=body, headers=headers | _if_match(version))[0]
 
+    def post_file(self, path: str, content: bytes, content_type: str, silence: float, **query: Any) -> Any:
+        """Send a file as it is; wait up to ``silence`` seconds for the answer. Done once, as ``post``."""
+        headers = {"Idempotency-Key": secrets.token_hex(16), "Content-Type": content_type}
+        return self._call("POST", path, query=_given(query), data=content, headers=headers, silence=silence)[0]
+
+    @contextmanager
+    def download(self, path: str, **query: Any) -> Iterator[Iterator[bytes]]:
+        """A file that the hub makes, piece by piece."""
+        response = self._with_token(lambda: self._send("GET", path, _given(query), None, None, self._patience[1]))
+        with response:
+            if not response.ok:
+                answers.result(self.url, response)
+            yield self._pieces(response)
+
     def patch(self, path: str, body: Any, version: str = "") -> Any:
         """With ``version``: only if the record is still the one with that ETag; ConflictError else."""
         return self._call("PATCH", path, body=body, headers=_if_match(version))[0]
@@ -126,10 +140,20 @@ class HubClient:
         return request
 
     def _call(
-        self, method: str, path: str, *, query: Any = None, body: Any = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Any = None,
+        body: Any = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        silence: float | None = None,
     ) -> tuple[Any, Mapping[str, str]]:
+        patience = self._patience[1] if silence is None else silence
+
         def once() -> tuple[Any, Mapping[str, str]]:
-            with self._send(method, path, query, body, headers, self._patience[1]) as response, self._in_words():
+            with self._send(method, path, query, body, headers, patience, data) as response, self._in_words():
                 return answers.result(self.url, response), response.headers
 
         repeatable = method == "GET" or "Idempotency-Key" in (headers or {})
@@ -160,7 +184,14 @@ class HubClient:
         return call()
 
     def _send(
-        self, method: str, path: str, query: Any, body: Any, headers: Mapping[str, str] | None, silence: float
+        self,
+        method: str,
+        path: str,
+        query: Any,
+        body: Any,
+        headers: Mapping[str, str] | None,
+        silence: float,
+        data: bytes | None = None,
     ) -> requests.Response:
         with self._in_words():
             response = self._session.request(
@@ -168,6 +199,7 @@ class HubClient:
                 self.url + path,
                 params=query,
                 json=body,
+                data=data,
                 headers=dict(headers or {}),
                 timeout=(self._patience[0], silence),
                 allow_redirects=False,

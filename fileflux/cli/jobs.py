@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from fileflux.cli import job_files, watches
 from fileflux.cli import job_options as o
+from fileflux.cli import plan as planning
 from fileflux.cli.command import Call, Plain, noun, verb
 from fileflux.cli.completion import complete_agent, complete_job, complete_place
+from fileflux.cli.job_shown import in_short, places
 from fileflux.cli.options import Format, LimitOption, TimeoutOption, YesOption
 from fileflux.errors import ConfigError
 
@@ -54,16 +57,19 @@ def list_jobs(
         people = call.form is Format.TABLE and not call.fields
         names = _agent_names(client) if people else {}
         found = list(client.pages("/api/jobs", limit, **query))
-    call.records([_with_places(job, names) for job in found] if people else found, _COLUMNS)
+    call.records([{**job, **places(job, names)} for job in found] if people else found, _COLUMNS)
 
 
 @verb(app, "show", "fileflux jobs show nightly", "fileflux jobs show nightly --json --fields name,include,exclude")
 def show(call: Call, job: JobArgument) -> None:
-    """Show one job."""
+    """Show one job: what is not as it would be anyway. With -o json or yaml all of it."""
     from fileflux.cli.connect import find
 
     with call.connect() as client:
-        call.record(find(client, "job", job))
+        found = find(client, "job", job)
+        if call.form is Format.TABLE and not call.fields:
+            found = in_short(client, found)
+    call.record(found)
 
 
 @verb(
@@ -71,58 +77,20 @@ def show(call: Call, job: JobArgument) -> None:
     "create",
     "fileflux jobs create nightly web-1:/srv/data backup:/data/web-1",
     "fileflux jobs create logs web-1:/var/log/app backup:/logs --include '*.gz' --verify full --deadline 6h",
+    "fileflux jobs create mirror web-1:/srv/www backup:/www --schedule '30 2 * * *' --timezone Europe/Berlin --delete-extra",
 )
+@o.described
 def create(
     call: Call,
     name: Annotated[str, typer.Argument()],
     source: o.SourceArgument,
     destination: o.DestinationArgument,
-    description: o.DescriptionOption = None,
-    tag: o.TagOption = None,
-    kind: o.TypeOption = None,
-    include: o.IncludeOption = None,
-    exclude: o.ExcludeOption = None,
-    recursive: o.RecursiveOption = None,
-    compression: o.CompressionOption = None,
-    chunk_size: o.ChunkSizeOption = None,
-    verify: o.VerifyOption = None,
-    hub_check: o.HubCheckOption = None,
-    conflict: o.ConflictOption = None,
-    on_change: o.ChangeOption = None,
-    preserve: o.PreserveOption = None,
-    retry_attempts: o.AttemptsOption = None,
-    retry_delay: o.DelayOption = None,
-    retry_factor: o.FactorOption = None,
-    deadline: o.DeadlineOption = None,
-    parallel: o.ParallelOption = None,
+    options: dict[str, Any],
     disabled: Annotated[bool, typer.Option("--disabled", help="It does not run before it is enabled.")] = False,
 ) -> None:
-    """Define a job. It moves nothing until it runs."""
+    """Define a job. It moves nothing until it runs: by hand, by its schedule, or when files arrive."""
     with call.connect() as client:
-        body = o.job_fields(
-            client,
-            source,
-            destination,
-            description=description,
-            tags=tag,
-            type=kind,
-            include=include,
-            exclude=exclude,
-            recursive=recursive,
-            compression=compression,
-            chunk_size=chunk_size,
-            verify=verify,
-            hub_check=hub_check,
-            conflict=conflict,
-            on_change=on_change,
-            preserve=preserve,
-            retry_attempts=retry_attempts,
-            retry_delay=retry_delay,
-            retry_factor=retry_factor,
-            deadline=deadline,
-            parallel=parallel,
-            enabled=False if disabled else None,
-        )
+        body = o.job_fields(client, source, destination, **options, enabled=False if disabled else None)
         call.record(client.post("/api/jobs", {"name": name, **body}))
 
 
@@ -131,75 +99,39 @@ def create(
     "edit",
     "fileflux jobs edit nightly --verify full --parallel 4",
     "fileflux jobs edit nightly --name hourly --destination backup:/data/hourly",
+    "fileflux jobs edit nightly --schedule @hourly --bandwidth-limit 10MiB",
     "fileflux jobs edit nightly --clear exclude --clear tags",
 )
+@o.described
 def edit(
     call: Call,
     job: JobArgument,
+    options: dict[str, Any],
     name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="The new name.")] = None,
     source: Annotated[str | None, typer.Option("--source", metavar="AGENT:PATH", autocompletion=complete_place)] = None,
     destination: Annotated[
         str | None, typer.Option("--destination", metavar="AGENT:PATH", autocompletion=complete_place)
     ] = None,
-    description: o.DescriptionOption = None,
-    tag: o.TagOption = None,
-    kind: o.TypeOption = None,
-    include: o.IncludeOption = None,
-    exclude: o.ExcludeOption = None,
     clear: Annotated[
         list[str] | None,
-        typer.Option("--clear", metavar="FIELD", help="Empty tags, include or exclude; may be given several times."),
+        typer.Option("--clear", metavar="FIELD", help="Empty a field, as in schedule; may be given several times."),
     ] = None,
-    recursive: o.RecursiveOption = None,
-    compression: o.CompressionOption = None,
-    chunk_size: o.ChunkSizeOption = None,
-    verify: o.VerifyOption = None,
-    hub_check: o.HubCheckOption = None,
-    conflict: o.ConflictOption = None,
-    on_change: o.ChangeOption = None,
-    preserve: o.PreserveOption = None,
-    retry_attempts: o.AttemptsOption = None,
-    retry_delay: o.DelayOption = None,
-    retry_factor: o.FactorOption = None,
-    deadline: o.DeadlineOption = None,
-    parallel: o.ParallelOption = None,
 ) -> None:
     """Change a job; what is not named stays. Lists are replaced as a whole, and a run that has begun stays as it is."""
     for field in clear or ():
-        if field not in ("tags", "include", "exclude"):
-            raise ConfigError(f"--clear empties tags, include or exclude, not {field!r}")
-    emptied: dict[str, list[str]] = {field: [] for field in clear or ()}
+        if field not in o.EMPTY:
+            raise ConfigError(f"--clear empties {', '.join(o.EMPTY)}, not {field!r}")
+    emptied = {field: o.EMPTY[field] for field in clear or ()}
     with call.connect() as client:
-        fields = o.job_fields(
-            client,
-            source,
-            destination,
-            name=name,
-            description=description,
-            tags=tag,
-            type=kind,
-            include=include,
-            exclude=exclude,
-            recursive=recursive,
-            compression=compression,
-            chunk_size=chunk_size,
-            verify=verify,
-            hub_check=hub_check,
-            conflict=conflict,
-            on_change=on_change,
-            preserve=preserve,
-            retry_attempts=retry_attempts,
-            retry_delay=retry_delay,
-            retry_factor=retry_factor,
-            deadline=deadline,
-            parallel=parallel,
-        )
+        fields = o.job_fields(client, source, destination, name=name, **options)
         changes: dict[str, Any] = emptied | fields
         if not changes:
             raise ConfigError("nothing to change; see `fileflux jobs edit --help`")
         path, shown, version = _versioned(client, job)
         if "retry" in changes:
             changes["retry"] = {**shown["retry"], **changes["retry"]}
+        if changes.get("watch") is not None:
+            changes["watch"] = {**(shown["watch"] or {}), **changes["watch"]}
         call.record(client.patch(path, changes, version))
 
 
@@ -259,15 +191,6 @@ def _agent_names(client: HubClient) -> dict[int, str]:
     return {agent["id"]: agent["name"] for agent in client.pages("/api/agents")}
 
 
-def _with_places(job: dict[str, Any], names: dict[int, str]) -> dict[str, Any]:
-    """With ``AGENT:PATH`` as people write it."""
-    places = {
-        role: f"{names.get(job[f'{role}_agent_id'], '#' + str(job[f'{role}_agent_id']))}:{job[f'{role}_path']}"
-        for role in ("source", "destination")
-    }
-    return {**job, **places}
-
-
 def _versioned(client: HubClient, job: str) -> tuple[str, dict[str, Any], str]:
     """A job's path, itself and its ETag: a change is refused when somebody else was quicker."""
     from fileflux.cli.connect import find
@@ -275,3 +198,8 @@ def _versioned(client: HubClient, job: str) -> tuple[str, dict[str, Any], str]:
     path = f"/api/jobs/{find(client, 'job', job)['id']}"
     shown, version = client.get_version(path)
     return path, shown, version
+
+
+job_files.add_to(app)
+planning.add_to(app)
+watches.add_to(app)

@@ -21,9 +21,13 @@ from fileflux.cli import (
     jobs,
     keys,
     login,
+    notifications,
     operations,
     overview,
+    plan,
+    reports,
     runs,
+    schedules,
     send,
     shells,
     tokens,
@@ -51,9 +55,10 @@ for _command, _examples in _HUB_COMMANDS:
     app.command(cls=command_class(*_examples))(_command)
 login.add_to(app)
 send.add_to(app)
+reports.add_to(jobs.app, runs.app)
 for _group, _name in (
-    (users.app, "users"), (keys.app, "keys"), (tokens.app, "tokens"), (agents.app, "agents"), (jobs.app, "jobs"), (runs.app, "runs"),
-    (transfers.app, "transfers"),
+    (users.app, "users"), (keys.app, "keys"), (tokens.app, "tokens"), (agents.app, "agents"), (jobs.app, "jobs"), (runs.app, "runs"), (plan.app, "plans"),
+    (transfers.app, "transfers"), (schedules.app, "schedules"), (notifications.app, "notifications"),
 ):  # fmt: skip
     app.add_typer(_group, name=_name)
 overview.add_to(app)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from fileflux.errors import ConfigError
 
@@ -56,10 +56,15 @@ def is_glob(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """One pattern without alternatives. Build it with ``compile_glob``."""
+    """One pattern without alternatives. Build it with ``compile_glob``. ``source`` is the pattern as it was given."""
 
     components: tuple[_Component, ...]
     directories_only: bool = False
+    source: str = ""
+
+    def fits(self, path: Sequence[str], *, is_dir: bool) -> bool:
+        """``matches``, and never what is no directory with a pattern for directories only."""
+        return (is_dir or not self.directories_only) and self.matches(path)
 
     def matches(self, path: Sequence[str]) -> bool:
         """Whether the whole path matches."""
@@ -94,6 +99,20 @@ class Glob:
         return len(path) < len(self.components)
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a path is wanted, and what decided it.
+
+    ``by``: ``exclude`` or ``include``, with the ``pattern`` as it was given and ``at``, the path that it matched (a directory above is excluded
+    with all that it holds); ``no_include``: there are include patterns and none of them matches; ``nothing``: no rule speaks of it.
+    """
+
+    wanted: bool
+    by: Literal["exclude", "include", "no_include", "nothing"]
+    pattern: str = ""
+    at: str = ""
+
+
 class Rules:
     """What ``compile_rules`` makes. Call it with a path relative to the listing's base.
 
@@ -123,36 +142,59 @@ class Rules:
             return False
         return not self._include or any(glob.may_match_below(parts) for glob in self._include)
 
+    def decide(self, path: str, is_dir: bool) -> Decision:
+        """The same answer as a walk from the top would give, with its reason; of several patterns the first one."""
+        parts = path.split("/")
+        for depth in range(1, len(parts) + 1):
+            last = depth == len(parts)
+            excluded = _first(self._exclude, parts[:depth], is_dir=is_dir or not last)
+            if excluded is not None:
+                return Decision(False, "exclude", excluded.source, "/".join(parts[:depth]))
+        if not self._include:
+            return Decision(True, "nothing")
+        included = _first(self._include, parts, is_dir=is_dir)
+        if included is None:
+            return Decision(False, "no_include")
+        return Decision(True, "include", included.source, path)
+
 
 def _fits(component: _Wildcard | str, name: str) -> bool:
     return component == name if isinstance(component, str) else component.fits(name)
 
 
 def _any(globs: tuple[Glob, ...], parts: list[str], *, is_dir: bool) -> bool:
-    return any((is_dir or not glob.directories_only) and glob.matches(parts) for glob in globs)
+    return any(glob.fits(parts, is_dir=is_dir) for glob in globs)
+
+
+def _first(globs: tuple[Glob, ...], parts: list[str], *, is_dir: bool) -> Glob | None:
+    return next((glob for glob in globs if glob.fits(parts, is_dir=is_dir)), None)
 
 
 def compile_rules(include: Sequence[str], exclude: Sequence[str]) -> Rules:
     """The rules of a job. Raises ConfigError, naming the pattern, for one that is not well formed or too large."""
     if max(len(include), len(exclude)) > MAX_RULES:
         raise ConfigError(f"more than {MAX_RULES} patterns")
-    below = [pattern + "**" for pattern in include if pattern.endswith("/")]
-    return Rules(_compile_all([*include, *below]), _compile_all(exclude))
+    below = [(pattern + "**", pattern) for pattern in include if pattern.endswith("/")]
+    return Rules(
+        _compile_all([*((pattern, pattern) for pattern in include), *below]),
+        _compile_all([(pattern, pattern) for pattern in exclude]),
+    )
 
 
 def compile_glob(pattern: str) -> tuple[Glob, ...]:
     """A glob that starts at the top, one Glob for each of its alternatives. Raises ConfigError."""
-    return tuple(_compile("/" + text) for text in _alternatives(pattern, MAX_ALTERNATIVES))
+    return tuple(_compile("/" + text, pattern) for text in _alternatives(pattern, MAX_ALTERNATIVES))
 
 
-def _compile_all(patterns: Sequence[str]) -> tuple[Glob, ...]:
-    texts: list[str] = []
-    for pattern in patterns:
-        texts.extend(_alternatives(pattern, MAX_ALTERNATIVES - len(texts)))
-    return tuple(_compile(text) for text in texts)
+def _compile_all(patterns: Sequence[tuple[str, str]]) -> tuple[Glob, ...]:
+    """Of pairs: what is matched, and what the user wrote."""
+    texts: list[tuple[str, str]] = []
+    for pattern, source in patterns:
+        texts.extend((text, source) for text in _alternatives(pattern, MAX_ALTERNATIVES - len(texts)))
+    return tuple(_compile(text, source) for text, source in texts)
 
 
-def _compile(text: str) -> Glob:
+def _compile(text: str, source: str) -> Glob:
     directories_only = text.endswith("/") and text != "/"
     anchored = text.startswith("/")
     names = [name for name in text.split("/") if name]
@@ -167,7 +209,7 @@ def _compile(text: str) -> Glob:
     if components[-1] is None:
         # a/** is everything below a, not a itself.
         components.append(_component("*"))
-    return Glob(tuple(components), directories_only)
+    return Glob(tuple(components), directories_only, source)
 
 
 def _component(name: str) -> _Wildcard | str:

@@ -73,6 +73,13 @@ class RunMachine:
     files_skipped: int = 0
     files_cancelled: int = 0
     listing_errors: int = 0
+    files_unreleased: int = 0
+    """Completed files that could not be deleted or archived at the source."""
+    release_word: str = "released"
+    extras_kept: int = 0
+    """Extra files and directories that could not be removed at the destination."""
+    extras_refused: str = ""
+    """Why none was looked for."""
     _verifying: bool = False
 
     @property
@@ -118,6 +125,13 @@ class RunMachine:
         self.reason = ""
         return True
 
+    def doing(self, what: str) -> bool:
+        """Say what is done once every file has ended; True if that is something else than before."""
+        if self.status is not RunStatus.VERIFYING or self.reason == what:
+            return False
+        self.reason = what
+        return True
+
     def all_listed(self) -> None:
         """The last page of the listing is stored."""
         self.listed = True
@@ -157,6 +171,7 @@ class RunMachine:
         of its files.
         """
         wrong = self.files_failed + self.files_cancelled + self.listing_errors + directory_errors
+        wrong += self.files_unreleased + self.extras_kept
         if wrong == 0:
             final = RunStatus.SUCCEEDED
         elif self.files_done + self.files_skipped == 0 and self.files_total > 0:
@@ -171,9 +186,16 @@ class RunMachine:
                 (self.files_cancelled, "file was cancelled", "files were cancelled"),
                 (self.listing_errors, "path could not be listed", "paths could not be listed"),
                 (directory_errors, "directory could not be set", "directories could not be set"),
+                (
+                    self.files_unreleased,
+                    *(f"source {files} could not be {self.release_word}" for files in ("file", "files")),
+                ),
+                (self.extras_kept, "extra path could not be removed", "extra paths could not be removed"),
             )
             if count
         ]
+        if self.extras_refused:
+            parts.append(f"nothing was removed at the destination: {self.extras_refused}")
         self.reason = ", ".join(parts)
         return final
 

@@ -85,7 +85,8 @@ Effect = Send | OpenStream | StartStream | RelinkStream | CloseStream | Persist 
 class TransferPlan:
     """What does not change from attempt to attempt.
 
-    ``name`` is the path below the source's base; at the destination it lands by ``landing``.
+    ``name`` is the path below the source's base; at the destination ``destination_name`` lands by ``landing``. ``kind: symlink``: the link
+    itself is moved.
     """
 
     row_id: int
@@ -96,6 +97,7 @@ class TransferPlan:
     source_base: str
     landing: m.Landing
     part: str
+    kind: m.MovedKind = "file"
 
 
 @dataclass(slots=True)
@@ -110,6 +112,8 @@ class TransferMachine:
     attempt: int = 0
     retries: int = 0
     final_path: str | None = None
+    identity: str = ""
+    """The version of the source's file that this attempt moves."""
 
     state: State = State.IDLE
     status: TransferStatus = TransferStatus.PENDING
@@ -148,6 +152,7 @@ class TransferMachine:
                 retryable=False,
             )
         self.size, self.mtime_ns, self.mode, self.total_chunks = item.size, item.mtime_ns, item.mode, total
+        self.identity = item.identity
         self._destination_open = True
         return [
             OpenStream(self.wire_id, self.size, self.spec.chunk_size, total),
@@ -225,6 +230,7 @@ class TransferMachine:
         self._step(Event.DELIVERED)
         self.file_sha256 = item.file_sha256
         self.final_path = item.final_path or self.final_path
+        # What the job does with the source's file comes after this is stored (actors/run_releases.py).
         release = Send("source", m.TransferRelease, m.TransferReleaseItem(self.wire_id))
         return [release, *self._end(TransferStatus.COMPLETED, part_left=False, tell=())]
 
@@ -367,6 +373,9 @@ class TransferMachine:
             preserve_mode="mode" in spec.preserve,
             final_path=None if source else self.final_path,
             have=self._have,
+            kind=plan.kind,
+            symlinks=spec.symlinks,
+            keep_versions=spec.keep_versions,
         )
 
     def _step(self, event: Event) -> None:

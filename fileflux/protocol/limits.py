@@ -26,6 +26,9 @@ MAX_CHUNKS: Final = 1_048_576
 MAX_FILE_SIZE: Final = MAX_CHUNKS * MAX_CHUNK_SIZE
 HAVE_PAGE_MAX: Final = 8192
 """Hashes in one have page: 256 KiB, so that no page holds up a heartbeat."""
+BANDWIDTH_MIN: Final = 1024
+"""Bytes per second: a limit below it is a mistake, as in megabytes."""
+BANDWIDTH_MAX: Final = 2**40
 MAX_ITEMS: Final = 1000
 """Items in one control message: about 300 KiB of JSON, well under max_text_bytes."""
 MAX_PATH_BYTES: Final = 4096
@@ -111,6 +114,14 @@ class Limits:
     """Entries in one page of a listing: about 60 KiB of JSON."""
     list_timeout: float = 120.0
     """A page that takes longer: the listing is given up and started again."""
+    watch_events: float = 0.25
+    """How often an agent asks for the events of a watched path: what a file that is ready waits at most, besides its settling."""
+    watch_rescan: float = 60.0
+    """How often a watched path is scanned although its events are heard: some may be lost."""
+    watch_poll: float = 5.0
+    """How often it is scanned where there are no events, and looked for when it is not there."""
+    watch_gather: float = 1.0
+    """How long the hub gathers files that arrived before it makes a run of them."""
     request_timeout: float = 120.0
     """A transfer's request that an agent on a live session has not answered: a new attempt is made, as after a failure."""
     worker_in_flight: int = 4
@@ -125,9 +136,13 @@ class Limits:
     database_retry: float = 0.5
     parts_sweep_interval: float = 30.0
     """How often the hub looks for runs that ended while their destination was away: its parts are not urgent, and none is made by waiting."""
+    run_lease: float = 60.0
+    """So long after a hub's last sign of life another one takes its runs; it says so three times as often."""
     database_statement_timeout: float = 30.0
     small_messages_flush: float = 0.005
     """How long items of control messages are gathered before they leave together."""
+    agent_away_after: float = 60.0
+    """An agent that is back sooner was not away as far as notifications are concerned: flapping links are no news."""
     data_free_min: int = 128 * MIB
     """Free space in the hub's data folder: eight segments of PostgreSQL's log, and room to clear up. Below it /readyz says so."""
     feed_heartbeat: float = 15.0

@@ -37,12 +37,16 @@ Verify = Literal["chunks", "full", "reread"]
 Conflict = Literal["overwrite", "skip", "newer", "rename", "fail"]
 OnSuccess = Literal["keep", "delete", "archive"]
 OnChange = Literal["retry", "fail", "prefix"]
+Symlinks = Literal["skip", "copy", "follow"]
+MovedKind = Literal["file", "symlink"]
 Landing = Literal["below", "onto"]
 PathType = Literal["file", "directory", "glob"]
 SinkState = Literal["new", "resume", "equal", "skipped"]
 CheckStatus = Literal["ok", "warn", "fail", "skipped"]
+WatchStatus = Literal["ok", "degraded", "failed"]
+WatchHow = Literal["native", "looking"]
 
-FEATURES: tuple[str, ...] = ("browse", "doctor")
+FEATURES: tuple[str, ...] = ("browse", "doctor", "policies", "limits", "watch")
 """What ``hello`` says that this agent answers beyond what every agent of protocol 1 does."""
 
 
@@ -108,6 +112,8 @@ class RootInfo:
 
 @dataclass(frozen=True, slots=True)
 class AgentInfo(Message):
+    """``bandwidth_limit``: what the agent's own configuration allows, in bytes per second; the hub grants no more. 0: no limit."""
+
     TYPE: ClassVar[str] = "agent_info"
     hostname: Name
     os: Name
@@ -118,6 +124,7 @@ class AgentInfo(Message):
     memory_total: Count = 0
     memory_available: Count = 0
     roots: tuple[RootInfo, ...] = ()
+    bandwidth_limit: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +198,21 @@ class ListRules:
     include: tuple[Text, ...] = ()
     exclude: tuple[Text, ...] = ()
     recursive: bool = True
+    min_age_s: Seconds = 0.0
+    symlinks: Symlinks = "skip"
 
 
 @dataclass(frozen=True, slots=True)
 class ListRequest(Message):
     """What does a job's path hold? Page 0 opens the listing, page n + 1 may be asked for when page n has arrived.
 
+    ``on_success``: what is to become of the files that are moved; a listing whose folder does not allow that cannot be made.
+    ``archive``: where they go with ``archive``, as in TransferRelease; what stands there is not part of the listing.
+
     ``destination``: where the job writes, if that is at this agent too. What stands there is not part of the listing, and a listing that
     would put every file onto itself cannot be made.
+
+    ``write``: the path is where a job writes, and is held by the write roots instead of the read roots.
     """
 
     TYPE: ClassVar[str] = "list_request"
@@ -208,6 +222,9 @@ class ListRequest(Message):
     page_size: Count = 500
     rules: ListRules = ListRules()
     destination: PathText | None = None
+    on_success: OnSuccess = "keep"
+    archive: PathText = ""
+    write: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +235,18 @@ class ListCancel(Message):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing below the listing's base. ``path`` is relative, with ``/`` between components on every system."""
+    """One thing below the listing's base. ``path`` is relative, with ``/`` between components on every system.
+
+    ``code`` says why it is not to be moved in this run: ``young``, or ``link_outside``, ``link_loop``, ``link_broken`` of a link that was to be
+    followed.
+    """
 
     path: PathText
     kind: EntryKind
     size: Count = 0
     mtime_ns: Nanoseconds = 0
     mode: Index = 0
+    code: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +347,66 @@ class DoctorResult(Message):
     message: Text = ""
 
 
+# Watches: files that arrive at a source
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSet(Message):
+    """Look after this path until further notice, and say which files are ready. Agents with the feature ``watch`` answer it.
+
+    A file is ready when its size and mtime have not changed for ``settle_s``, or it was renamed into place, and, with a ``marker``, when a file
+    of its name with that suffix stands beside it. ``poll_s``: look so often instead of waiting for the system's events. The other fields are
+    as in ListRequest. An agent keeps no watch over a new session: it is told again.
+    """
+
+    TYPE: ClassVar[str] = "watch_set"
+    watch_id: WireId
+    path: PathText
+    rules: ListRules = ListRules()
+    settle_s: Seconds = 5.0
+    marker: Name = ""
+    poll_s: Seconds | None = None
+    destination: PathText | None = None
+    on_success: OnSuccess = "keep"
+    archive: PathText = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchClear(Message):
+    """Forget this watch, or all of them (0). No answer."""
+
+    TYPE: ClassVar[str] = "watch_clear"
+    watch_id: Count = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState(Message):
+    """How a watch does, whenever that changes. ``failed``: the path cannot be looked at now; the agent goes on trying.
+
+    ``degraded``: the system gives no events here, and the path is looked at from time to time.
+    """
+
+    TYPE: ClassVar[str] = "watch_state"
+    watch_id: WireId
+    status: WatchStatus
+    how: WatchHow
+    reason: Text = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchReady(Message):
+    """Files that are ready; ``base`` and ``path_type`` as in ListResult. What the hub knows already may be named again.
+
+    Acknowledged when it is stored.
+    """
+
+    TYPE: ClassVar[str] = "watch_ready"
+    watch_id: WireId
+    base: PathText
+    path_type: PathType
+    entries: tuple[Entry, ...]
+
+
 # Transfers: hub → agent
 
 
@@ -337,6 +419,8 @@ class TransferRequestItem:
     directory or ends in a separator, else ``path`` itself. At the source the file is always ``path/name``.
     ``final_path`` repeats what an earlier attempt's accept said, so that ``conflict: rename`` keeps its choice.
     ``have``: false asks the destination for no have pages (retry after ``stale_have``).
+    ``kind: symlink``: the link itself is moved; its content is the text of its target. ``symlinks: follow`` lets the source follow links
+    inside its root. ``keep_versions``: what is replaced is kept under other names, so many of them.
     """
 
     transfer_id: WireId
@@ -361,6 +445,9 @@ class TransferRequestItem:
     preserve_mode: bool = True
     final_path: PathText | None = None
     have: bool = True
+    kind: MovedKind = "file"
+    symlinks: Symlinks = "skip"
+    keep_versions: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,11 +483,14 @@ class WindowItem:
     transfer_id: WireId
     up_to: Count
     acked: Ranges = ()
+    lower: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Window(Message):
-    """``up_to``: frame bytes (headers included) that the source may have sent, counted from the wire id's first."""
+    """``up_to``: frame bytes (headers included) that the source may have sent, counted from the wire id's first. ``lower``: it is less than
+    before, because of a limit; what was sent beyond it is in order.
+    """
 
     TYPE: ClassVar[str] = "window"
     items: tuple[WindowItem, ...]
@@ -438,14 +528,29 @@ class TransferCommit(Message):
 
 @dataclass(frozen=True, slots=True)
 class TransferReleaseItem:
+    """``name`` and ``identity``: as in the source's request and accept, for what is not kept."""
+
     transfer_id: WireId
     on_success: OnSuccess = "keep"
+    name: PathText = ""
+    identity: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferRelease(Message):
+    """The files stand at their destination.
+
+    Without ``request_id`` the sources of these wire ids are closed. With it the files below ``path`` are deleted or archived, whether the agent
+    knows of their transfers or not; the wire ids only name the answers. ``archive``: below ``path`` unless it is absolute; empty:
+    ``.fileflux-archive``. ``again``: an earlier request may have been carried out.
+    """
+
     TYPE: ClassVar[str] = "transfer_release"
     items: tuple[TransferReleaseItem, ...]
+    request_id: WireId | None = None
+    path: PathText = ""
+    archive: PathText = ""
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -642,8 +747,11 @@ class TransferReleasedItem:
 
 @dataclass(frozen=True, slots=True)
 class TransferReleased(Message):
+    """``request_id``: of the request that this answers, with one item for each of its items."""
+
     TYPE: ClassVar[str] = "transfer_released"
     items: tuple[TransferReleasedItem, ...]
+    request_id: WireId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -653,15 +761,47 @@ class DirApplied(Message):
     errors: tuple[ListError, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteItem:
+    """A path below the base of its message; the file there is removed only if it has this size and mtime."""
+
+    path: PathText
+    directory: bool = False
+    size: Count = 0
+    mtime_ns: Nanoseconds = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePaths(Message):
+    """Remove these below ``base``, in the order given: files that are what they were when they were listed, and directories that are empty.
+
+    What is gone already is as it should be. Agents with the feature ``policies`` answer it.
+    """
+
+    TYPE: ClassVar[str] = "delete_paths"
+    request_id: WireId
+    base: PathText
+    items: tuple[DeleteItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PathsDeleted(Message):
+    """``errors`` names those that stay and why."""
+
+    TYPE: ClassVar[str] = "paths_deleted"
+    request_id: WireId
+    errors: tuple[ListError, ...] = ()
+
+
 FROM_AGENT: tuple[type[Message], ...] = (
     Hello, AgentInfo, Heartbeat, ListResult, TransferAccept, TransferProgress, ChunkAck, ChunkNack, ChunkSame,
-    TransferComplete, TransferReleased, DirApplied, TransferErrorMessage, ConnectionTestResult, BrowseResult,
-    DoctorResult, Ack, ErrorMessage,
+    TransferComplete, TransferReleased, DirApplied, PathsDeleted, TransferErrorMessage, ConnectionTestResult, BrowseResult,
+    DoctorResult, WatchState, WatchReady, Ack, ErrorMessage,
 )  # fmt: skip
 FROM_HUB: tuple[type[Message], ...] = (
     Welcome, HeartbeatAck, ListRequest, ListCancel, TransferRequest, TransferResume, Window, TransferCommit, TransferRelease,
-    DirApply, LimitsUpdate, ChunkRequest, CancelTransfer, PauseTransfer, DiscardPart, ConnectionTest, ChunkSame, BrowseRequest,
-    DoctorRequest, Ack, ErrorMessage, Goodbye,
+    DirApply, DeletePaths, LimitsUpdate, ChunkRequest, CancelTransfer, PauseTransfer, DiscardPart, ConnectionTest, ChunkSame, BrowseRequest,
+    DoctorRequest, WatchSet, WatchClear, Ack, ErrorMessage, Goodbye,
 )  # fmt: skip
 
 UNNUMBERED: tuple[type[Message], ...] = (Hello, Welcome, Ack)

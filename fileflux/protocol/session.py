@@ -122,6 +122,11 @@ class Session:
         """``send`` would take a message. Does not depend on a link."""
         return not self._outbox.full
 
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that were sent and that the peer has not handled yet, as far as is known here."""
+        return len(self._outbox)
+
     # The link
 
     def link_up(self, now: float, *, switch: bool = False, reason: str = "") -> None:

@@ -21,6 +21,10 @@ class SendWindow:
         """The hub allows more. A smaller value than before is an old message and changes nothing."""
         self.up_to = max(self.up_to, up_to)
 
+    def lower(self, up_to: int) -> None:
+        """A limit takes back what was not sent; what was sent stays sent."""
+        self.up_to = min(self.up_to, max(self.sent, up_to))
+
     def add(self, length: int) -> None:
         """Bytes were sent. Raises LocalProtocolError beyond ``room``: the hub would close the link."""
         if not 0 <= length <= self.room:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from psycopg2.extras import Json
+
 from fileflux.errors import ConflictError, ForbiddenError, NotFoundError
 from fileflux.storage.pages import Filter, Listing, Sort
 from fileflux.storage.pool import Transaction
@@ -30,6 +32,8 @@ class AgentRow:
     created_at: datetime
     temporary: bool
     created_by: str
+    bandwidth_limit: int | None
+    bandwidth_timetable: list[dict[str, Any]]
 
 
 _COLUMNS = columns(AgentRow)
@@ -137,13 +141,18 @@ def update(
     name: str | None = None,
     description: str | None = None,
     tags: Sequence[str] | None = None,
+    **limits: Any,
 ) -> AgentRow:
-    """Change what is given. Raises NotFoundError for an unknown agent and ConflictError when the name is taken."""
+    """Change what is given; ``limits``: ``bandwidth_limit``, None for none, and ``bandwidth_timetable``, which are checked already.
+
+    Raises NotFoundError for an unknown agent and ConflictError when the name is taken.
+    """
     if name is not None:
         # Under READ COMMITTED two may pass this with one name; the unique key then refuses the second.
         taken = by_name(tx, exact_text(name, "the name"))
         if taken is not None and taken.id != agent_id:
             raise ConflictError(f"an agent named {name} exists already")
+    _set_limits(tx, agent_id, **limits)
     row = tx.one(
         "UPDATE agents SET name = coalesce(%s, name), description = coalesce(%s, description), tags = coalesce(%s::text[], tags)"
         f" WHERE id = %s RETURNING {_COLUMNS}",
@@ -195,6 +204,14 @@ def revoke(tx: Transaction, agent_id: int) -> AgentRow:
         raise _unknown(agent_id)
     tx.execute("UPDATE agent_tokens SET revoked_at = now() WHERE agent_id = %s AND revoked_at IS NULL", (agent_id,))
     return row
+
+
+def _set_limits(tx: Transaction, agent_id: int, **limits: Any) -> None:
+    if "bandwidth_limit" in limits:
+        tx.execute("UPDATE agents SET bandwidth_limit = %s WHERE id = %s", (limits["bandwidth_limit"], agent_id))
+    if "bandwidth_timetable" in limits:
+        table = Json(limits["bandwidth_timetable"])
+        tx.execute("UPDATE agents SET bandwidth_timetable = %s WHERE id = %s", (table, agent_id))
 
 
 def _tags(tags: Sequence[str]) -> list[str]:

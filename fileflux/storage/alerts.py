@@ -9,11 +9,14 @@ from datetime import datetime
 from typing import Final, Literal
 
 from fileflux.errors import NotFoundError
+from fileflux.storage import outbox
 from fileflux.storage.pool import Transaction
 from fileflux.storage.rows import columns, make, page_size
 from fileflux.storage.values import safe_text
 
-AlertKind = Literal["token_on_two_hosts", "refresh_reused"]
+AlertKind = Literal[
+    "token_on_two_hosts", "refresh_reused", "expectation_failed", "notification_failed", "delete_refused"
+]
 KEPT_DAYS: Final = 90
 """How long a dismissed alert is kept; the audit log has what it was about for longer."""
 
@@ -49,7 +52,10 @@ def raise_alert(tx: Transaction, kind: AlertKind, object: str, message: str) -> 
         (kind, safe_text(object), safe_text(message)),
     )
     assert row is not None  # noqa: S101  # for the type checker: INSERT … RETURNING gives its row
-    return AlertRow(*row)
+    raised = AlertRow(*row)
+    if raised.count == 1:
+        _tell(tx, raised)
+    return raised
 
 
 def get(tx: Transaction, alert_id: int) -> AlertRow | None:
@@ -95,3 +101,11 @@ def remove_old(tx: Transaction, limit: int) -> int:
 def count_open(tx: Transaction) -> dict[str, int]:
     """How many are open, by kind."""
     return dict(tx.all("SELECT kind, count(*)::int FROM alerts WHERE dismissed_at IS NULL GROUP BY kind"))
+
+
+def _tell(tx: Transaction, row: AlertRow) -> None:
+    """The world outside hears of a new one, not of each time that it happens again."""
+    what, _, number = row.object.partition(":")
+    about = {f"{what}_id": int(number)} if what in ("agent", "job") and number.isdecimal() else {}
+    detail = {"alert": {"id": row.id, "kind": row.kind, "object": row.object, "message": row.message}}
+    outbox.add(tx, "alert.raised", **about, detail=detail)

@@ -12,6 +12,7 @@ from typing import Any
 
 from fileflux.errors import ConflictError, NotFoundError
 from fileflux.jobs.models import JobSpec
+from fileflux.storage import fire_times, outbox
 from fileflux.storage.pool import Transaction
 from fileflux.storage.rows import columns, make, page_size
 from fileflux.storage.values import exact_json
@@ -31,6 +32,10 @@ class JobRow:
     created_by: str
     deleted_at: datetime | None
     ad_hoc: bool
+    next_fire: datetime | None = None
+    """The time of its schedule at which it runs next; None for a job that does not fire."""
+    last_run_id: int | None = None
+    last_run_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,8 @@ def create(tx: Transaction, spec: JobSpec, created_by: str, *, enabled: bool = T
     )
     if row is None:
         raise ConflictError(f"a job named {spec.name} exists already")
-    return _kept(tx, JobRow(*row), created_by)
+    made = _scheduled(tx, JobRow(*row), None, spec if enabled and not ad_hoc else None)
+    return _kept(tx, made, created_by)
 
 
 def get(tx: Transaction, job_id: int) -> JobRow | None:
@@ -86,7 +92,8 @@ def to_run(tx: Transaction, job_id: int) -> JobRow:
 
     Raises NotFoundError, and ConflictError (code ``job_disabled``) for a job that may not run.
     """
-    row = _locked(tx, job_id, "FOR SHARE")
+    # Stronger than FOR SHARE: two that make runs at once would each wait for the other to note its run in the job.
+    row = _locked(tx, job_id, "FOR NO KEY UPDATE")
     if not row.enabled:
         raise ConflictError(f"job {row.name} is disabled: enable it, then run it", code="job_disabled")
     return row
@@ -106,7 +113,9 @@ def change(tx: Transaction, held: JobRow, changed_by: str, *, spec: JobSpec, ena
         (spec.name, exact_json(spec.to_json(), "the job"), enabled, ad_hoc, held.id),
     )
     assert row is not None  # noqa: S101  # for the type checker: the row is held
-    return _kept(tx, JobRow(*row), changed_by)
+    before = JobSpec.from_json(held.spec) if held.enabled and not held.ad_hoc else None
+    changed = _scheduled(tx, JobRow(*row), before, spec if enabled and not ad_hoc else None)
+    return _kept(tx, changed, changed_by)
 
 
 def delete(tx: Transaction, held: JobRow) -> None:
@@ -119,7 +128,13 @@ def delete(tx: Transaction, held: JobRow) -> None:
         raise ConflictError(
             f"run {live[0]} of job {held.name} has not ended: cancel it or wait for it", code="job_running"
         )
-    tx.execute("UPDATE jobs SET deleted_at = now(), updated_at = now() WHERE id = %s", (held.id,))
+    tx.execute(
+        "UPDATE jobs SET deleted_at = now(), updated_at = now(),"
+        " next_fire = NULL, due_at = NULL, expect_at = NULL, expect_since = NULL WHERE id = %s",
+        (held.id,),
+    )
+    if not held.ad_hoc:
+        outbox.add(tx, "job.changed", job_id=held.id, detail={"change": "deleted", "version": held.version})
 
 
 def versions(tx: Transaction, job_id: int, limit: int, cursor: int | None = None) -> list[JobVersion]:
@@ -139,9 +154,27 @@ def _locked(tx: Transaction, job_id: int, lock: str) -> JobRow:
     return row
 
 
+def _scheduled(tx: Transaction, row: JobRow, before: JobSpec | None, after: JobSpec | None) -> JobRow:
+    """The row with the times that follow from what the job was and is; None for a job that never fires."""
+    if before is None and (after is None or (after.schedule is None and after.expected_by is None)):
+        return row
+    now = tx.one("SELECT clock_timestamp()")
+    assert now is not None  # noqa: S101  # for the type checker: such a SELECT has one row
+    times = fire_times.changes(row.id, before, after, now[0])
+    if not times:
+        return row
+    settings = ", ".join(f"{name} = %({name})s" for name in times)
+    changed = tx.one(f"UPDATE jobs SET {settings} WHERE id = %(id)s RETURNING {COLUMNS}", {**times, "id": row.id})
+    assert changed is not None  # noqa: S101  # for the type checker: the row was written by this transaction
+    return JobRow(*changed)
+
+
 def _kept(tx: Transaction, row: JobRow, changed_by: str) -> JobRow:
     tx.execute(
         "INSERT INTO job_versions (job_id, version, spec, enabled, changed_by) VALUES (%s, %s, %s, %s, %s)",
         (row.id, row.version, exact_json(row.spec, "the job"), row.enabled, changed_by),
     )
+    if not row.ad_hoc:
+        detail = {"change": "made" if row.version == 1 else "changed", "version": row.version, "by": changed_by}
+        outbox.add(tx, "job.changed", job_id=row.id, detail=detail)
     return row

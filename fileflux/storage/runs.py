@@ -25,9 +25,11 @@ from fileflux.storage.rows import columns
 from fileflux.storage.values import exact_json, exact_text, safe_text
 
 Wanted = Literal["pause", "cancel"]
+Trigger = Literal["user", "schedule", "watch", "retry"]
 
 LEASE_S = 60.0
-CLAIM_LIMIT = 1000
+CLAIM_LIMIT = 200
+"""Rows of one claim: with their jobs in them a thousand would hold the loop."""
 TERMINAL = tuple(status.value for status in RunStatus if status.terminal)
 LIVE_SQL = "status NOT IN ('succeeded', 'partial', 'failed', 'cancelled')"
 """Word for word the condition of the partial index, so that the planner can use it."""
@@ -65,6 +67,16 @@ class RunRow:
     wanted: str | None = None
     """What a person asked for and the run still has to do, or does: ``pause`` or ``cancel``."""
     wanted_by: str = ""
+    trigger: str = "user"
+    """What started it: ``user``, ``schedule``, ``watch`` or ``retry``."""
+    fire_time: datetime | None = None
+    """The time of the schedule that it was made for."""
+    after_run: int | None = None
+    """It begins when that run has ended."""
+    files_deleted: int = 0
+    """Extra files and directories removed at the destination."""
+    delete_errors: int = 0
+    """Those that could not be removed."""
 
 
 COLUMNS = columns(RunRow).replace(
@@ -85,7 +97,15 @@ _CHANGEABLE = frozenset(
         "bytes_wire",
         "bytes_reused",
         "parts_left",
+        "files_deleted",
+        "delete_errors",
     }
+)
+_FREE_SQL = "(lease_owner IS NULL OR lease_until < clock_timestamp())"
+_READY_SQL = (
+    # One that waits and is cancelled has nothing to wait for.
+    "(after_run IS NULL OR wanted = 'cancel' OR NOT EXISTS (SELECT FROM runs AS earlier"
+    f" WHERE earlier.job_id = runs.job_id AND earlier.id < runs.id AND earlier.{LIVE_SQL}))"
 )
 _TAKE = (
     "UPDATE runs SET lease_owner = %(owner)s::uuid, lease_epoch = lease_epoch + 1,"
@@ -93,22 +113,43 @@ _TAKE = (
 )
 
 
-def create(tx: Transaction, job: JobRow, requested_by: str, retry_of: int | None = None) -> RunRow:
-    """A queued run of ``job``, held by nobody yet. After the commit, let its owner ``claim_one`` it."""
+def create(
+    tx: Transaction,
+    job: JobRow,
+    requested_by: str,
+    *,
+    trigger: Trigger = "user",
+    fire_time: datetime | None = None,
+    after_run: int | None = None,
+) -> RunRow:
+    """A queued run of ``job``, held by nobody yet. After the commit, let its owner ``claim_one`` it.
+
+    Raises ConflictError (code ``already_fired``) when there is a run of the job for ``fire_time``.
+    """
     spec = JobSpec.from_json(job.spec)
     row = tx.one(
-        "INSERT INTO runs (job_id, spec, requested_by, retry_of, deadline_at)"
-        f" VALUES (%s, %s, %s, %s, now() + make_interval(secs => %s)) RETURNING {COLUMNS}",
+        "INSERT INTO runs (job_id, spec, requested_by, trigger, fire_time, after_run, reason, deadline_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, now() + make_interval(secs => %s))"
+        f" ON CONFLICT (job_id, fire_time) WHERE fire_time IS NOT NULL DO NOTHING RETURNING {COLUMNS}",
         (
             job.id,
             exact_json(spec.to_json(), "the job"),
             exact_text(requested_by, "the user"),
-            retry_of,
+            trigger,
+            fire_time,
+            after_run,
+            "" if after_run is None else waits_for(after_run),
             spec.deadline_s,
         ),
     )
-    assert row is not None  # noqa: S101  # for the type checker: INSERT … RETURNING gives its row
-    return from_values(row)
+    if row is None:
+        raise ConflictError(f"job {job.name} has a run for {fire_time} already", code="already_fired")
+    return _noted(tx, from_values(row))
+
+
+def waits_for(run_id: int) -> str:
+    """The reason of a run that is queued behind that one."""
+    return f"waits for run {run_id} of this job"
 
 
 def get(tx: Transaction, run_id: int) -> RunRow | None:
@@ -122,42 +163,69 @@ def get_many(tx: Transaction, run_ids: Sequence[int]) -> list[RunRow]:
     return [from_values(row) for row in rows]
 
 
-def claim(tx: Transaction, owner: UUID, lease_s: float = LEASE_S, limit: int = CLAIM_LIMIT) -> list[RunRow]:
-    """Take the live runs that nobody holds, whose lease ran out, or that are the owner's own; each gets a new epoch.
+def claim(
+    tx: Transaction,
+    owner: UUID,
+    lease_s: float = LEASE_S,
+    limit: int = CLAIM_LIMIT,
+    run_ids: Sequence[int] | None = None,
+    behind: int | None = None,
+) -> list[RunRow]:
+    """Take live runs that nobody holds or whose lease ran out, of ``run_ids``, of those that wait for run ``behind``, or of all.
 
-    Runs that another transaction is taking at this moment are left to it. Oldest first.
+    Each gets a new epoch. Oldest first.
+
+    Runs that another transaction is taking at this moment are left to it, and so are those that wait for another run of their job.
     """
     return _take(
         tx,
-        f"id IN (SELECT id FROM runs WHERE {LIVE_SQL}"
-        " AND (lease_until IS NULL OR lease_until < clock_timestamp() OR lease_owner = %(owner)s::uuid)"
+        f"id IN (SELECT id FROM runs WHERE {LIVE_SQL} AND {_FREE_SQL} AND {_READY_SQL}"
+        " AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s::bigint[]))"
+        " AND (%(behind)s::bigint IS NULL"
+        "  OR job_id = (SELECT job_id FROM runs WHERE id = %(behind)s) AND after_run IS NOT NULL)"
         " ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)",
-        {"owner": str(owner), "lease": lease_s, "limit": limit},
+        {
+            "owner": str(owner),
+            "lease": lease_s,
+            "limit": limit,
+            "ids": None if run_ids is None else list(run_ids),
+            "behind": behind,
+        },
     )
 
 
 def claim_one(tx: Transaction, run_id: int, owner: UUID, lease_s: float = LEASE_S) -> RunRow | None:
-    """Take this run under the same rule as ``claim``; None when another owner holds it or it has ended."""
-    taken = _take(
-        tx,
-        f"id = %(run)s AND {LIVE_SQL}"
-        " AND (lease_until IS NULL OR lease_until < clock_timestamp() OR lease_owner = %(owner)s::uuid)",
-        {"owner": str(owner), "lease": lease_s, "run": run_id},
-    )
+    """Take this run under the same rule as ``claim``; None when it is not to be had."""
+    taken = claim(tx, owner, lease_s, 1, [run_id])
     return taken[0] if taken else None
 
 
-def steal_all(tx: Transaction, owner: UUID, lease_s: float = LEASE_S) -> list[RunRow]:
-    """Take every live run whoever holds it: for the start of a hub that is known to be the only one."""
-    return _take(tx, LIVE_SQL, {"owner": str(owner), "lease": lease_s})
+def claim_own(
+    tx: Transaction, owner: UUID, after_id: int = 0, lease_s: float = LEASE_S, limit: int = CLAIM_LIMIT
+) -> list[RunRow]:
+    """For the start of a hub: take what an earlier process of it held, those behind ``after_id``, however long their leases have to run."""
+    return _take(
+        tx,
+        f"id IN (SELECT id FROM runs WHERE {LIVE_SQL} AND lease_owner = %(owner)s::uuid AND id > %(after)s"
+        " ORDER BY id LIMIT %(limit)s FOR UPDATE)",
+        {"owner": str(owner), "lease": lease_s, "limit": limit, "after": after_id},
+    )
 
 
-def renew(tx: Transaction, owner: UUID, lease_s: float = LEASE_S) -> int:
-    """Hold on to every live run of the owner for another ``lease_s``, under the same epochs; returns how many."""
-    return tx.execute(
+def renew(tx: Transaction, owner: UUID, lease_s: float = LEASE_S) -> list[tuple[int, str | None]]:
+    """Hold on to every live run of the owner for another ``lease_s``, under the same epochs: their ids, and what people want of each."""
+    rows = tx.all(
         "UPDATE runs SET lease_until = clock_timestamp() + make_interval(secs => %s)"
-        f" WHERE lease_owner = %s::uuid AND {LIVE_SQL}",
+        f" WHERE lease_owner = %s::uuid AND {LIVE_SQL} RETURNING id, wanted",
         (lease_s, str(owner)),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def release(tx: Transaction, owner: UUID) -> int:
+    """The owner stops: whoever comes may take its runs. Returns how many."""
+    return tx.execute(
+        f"UPDATE runs SET lease_until = clock_timestamp() WHERE lease_owner = %s::uuid AND {LIVE_SQL}", (str(owner),)
     )
 
 
@@ -242,8 +310,8 @@ def create_retry(tx: Transaction, run_id: int, requested_by: str) -> RunRow:
     if old.status == RunStatus.SUCCEEDED and not some:
         raise ConflictError(f"nothing of run {run_id} failed: run the job again instead", code="nothing_failed")
     row = tx.one(
-        "INSERT INTO runs (job_id, spec, requested_by, retry_of, plan, deadline_at)"
-        f" VALUES (%s, %s, %s, %s, %s, now() + make_interval(secs => %s)) RETURNING {COLUMNS}",
+        "INSERT INTO runs (job_id, spec, requested_by, trigger, retry_of, plan, deadline_at)"
+        f" VALUES (%s, %s, %s, 'retry', %s, %s, now() + make_interval(secs => %s)) RETURNING {COLUMNS}",
         (
             old.job_id,
             Json(old.spec),
@@ -254,14 +322,14 @@ def create_retry(tx: Transaction, run_id: int, requested_by: str) -> RunRow:
         ),
     )
     assert row is not None  # noqa: S101  # for the type checker: INSERT … RETURNING gives its row
-    return from_values(row)
+    return _noted(tx, from_values(row))
 
 
 def _plan_of_retry(old: RunRow, *, some_files: bool) -> dict[str, Any] | None:
     plan = old.plan
     if plan is None:
         return None
-    origin = {"base": plan["base"], "path_type": plan["path_type"]}
+    origin: dict[str, Any] = {name: plan[name] for name in ("base", "path_type", "system") if name in plan}
     if not old.planned:
         # It ended before it had all rows of the run that it retried: those are still the ones to take.
         return {**origin, "rows_of": plan["rows_of"]} if "rows_of" in plan else None
@@ -294,6 +362,12 @@ def with_parts_left(tx: Transaction, limit: int) -> list[LeftParts]:
 def parts_swept(tx: Transaction, run_id: int) -> None:
     """Nothing of the run is left at its destination."""
     tx.execute("UPDATE runs SET parts_left = false WHERE id = %s", (run_id,))
+
+
+def _noted(tx: Transaction, row: RunRow) -> RunRow:
+    """The job says which run of it is the last."""
+    tx.execute("UPDATE jobs SET last_run_id = %s, last_run_at = %s WHERE id = %s", (row.id, row.created_at, row.job_id))
+    return row
 
 
 def _take(tx: Transaction, condition: str, params: dict[str, Any]) -> list[RunRow]:

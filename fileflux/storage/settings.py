@@ -6,7 +6,7 @@ import base64
 import binascii
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
 from psycopg2.extras import Json
@@ -26,13 +26,24 @@ class HubSettings:
     site_name: str = "FileFlux"
     default_token_days: int | None = None
     max_key_days: int = 365
+    history_days: int = 365
+    """Of ended runs (``history.py``); 0: for ever."""
+    history_failed_days: int = 365
+    """Of those that failed, in part or as a whole."""
+    webhook_allow: tuple[str, ...] = ()
+    """Inside targets that webhooks may have all the same (``jobs/webhook_url.py``)."""
+    bandwidth_timetable: list[dict[str, Any]] = field(default_factory=list)
+    """Entries of ``jobs/timetable.py``, for all that goes through the hub."""
 
 
 def hub(tx: Transaction) -> HubSettings:
     """What is set, defaults for the rest."""
     stored = get(tx, _HUB) or {}
     known = {field.name for field in fields(HubSettings)}
-    return HubSettings(**{name: value for name, value in stored.items() if name in known})
+    given = {name: value for name, value in stored.items() if name in known}
+    if "webhook_allow" in given:
+        given["webhook_allow"] = tuple(given["webhook_allow"])
+    return HubSettings(**given)
 
 
 def change_hub(tx: Transaction, changes: Mapping[str, Any]) -> HubSettings:

@@ -69,6 +69,8 @@ class TransferRow:
     ended_at: datetime | None
     cancelled_by: str | None = None
     """Who wants it to end, which a live one still has to."""
+    release: str | None = None
+    """Of a completed one whose source is not to be kept: ``due``, ``done`` or ``failed``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class TransferUpdate:
     total_chunks: int | None = None
     completed_chunks: int | None = None
     file_hash: bytes | None = None
+    source_identity: str | None = None
+    release: str | None = None
     started: bool = False
     ended: bool = False
 
@@ -113,6 +117,8 @@ class RunSums:
     bytes_done: int
     bytes_wire: int
     bytes_reused: int
+    unreleased: int = 0
+    """Completed, and their sources could not be deleted or archived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,8 @@ _CASTS = {
     "total_chunks": "int",
     "completed_chunks": "int",
     "file_hash": "bytea",
+    "source_identity": "text",
+    "release": "text",
 }
 _UPDATE_TEMPLATE = (
     "(%s::bigint, %s::text, "
@@ -238,7 +246,8 @@ def sums(tx: Transaction, run_id: int) -> RunSums:
         "SELECT count(*), count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'skipped'),"
         " count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'cancelled'),"
         f" count(*) FILTER (WHERE {LIVE_SQL}), coalesce(sum(size) FILTER (WHERE status <> 'skipped'), 0)::bigint,"
-        " coalesce(sum(bytes_done), 0)::bigint, coalesce(sum(bytes_wire), 0)::bigint, coalesce(sum(bytes_reused), 0)::bigint"
+        " coalesce(sum(bytes_done), 0)::bigint, coalesce(sum(bytes_wire), 0)::bigint, coalesce(sum(bytes_reused), 0)::bigint,"
+        " count(*) FILTER (WHERE release = 'failed')"
         " FROM transfers WHERE run_id = %s",
         (run_id,),
     )
@@ -267,12 +276,13 @@ def ask_to_cancel(tx: Transaction, transfer_id: int, asked_by: str) -> TransferR
 def revive(tx: Transaction, run_id: int, epoch: int, transfer_id: int) -> tuple[TransferRow, TransferRow] | None:
     """Make a failed or cancelled transfer of a live run pending again, under the run's lease: its row before and after.
 
-    None when it has not ended that way, or the caller is fenced off. Its part keeps its name, its attempts count on, its retries begin anew.
+    None when it has not ended that way, its name is what was wrong, or the caller is fenced off. Its part keeps its name, its attempts count on, its retries begin anew.
     """
     if tx.one("SELECT 1 FROM runs WHERE id = %s AND lease_epoch = %s FOR SHARE", (run_id, epoch)) is None:
         return None
     before = tx.one(
-        f"SELECT {COLUMNS} FROM transfers WHERE id = %s AND run_id = %s AND status IN ('failed', 'cancelled') FOR UPDATE",
+        f"SELECT {COLUMNS} FROM transfers WHERE id = %s AND run_id = %s AND status IN ('failed', 'cancelled')"
+        " AND code NOT IN ('name_collision', 'bad_name') FOR UPDATE",
         (transfer_id, run_id),
     )
     if before is None:

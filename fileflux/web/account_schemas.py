@@ -10,10 +10,13 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from fileflux.audit import log as audit
+from fileflux.errors import ConfigError
+from fileflux.jobs.webhook_url import ALLOW_MAX, parse_allowed
 from fileflux.storage import users
 from fileflux.web.access import SCOPES, SHORTCUTS
 from fileflux.web.context import Role
 from fileflux.web.fields import Choice, Flag, Text, Texts, Whole
+from fileflux.web.limit_schemas import timetable_field
 from fileflux.web.paging import (
     FlagFilter,
     IdFilter,
@@ -44,6 +47,21 @@ class Email(Text):
         text = super()._deserialize(value, attr, data, **kwargs).strip().lower()
         if _EMAIL.fullmatch(text) is None or len(text) > 254:
             raise ma.ValidationError("Not an e-mail address.")
+        return text
+
+
+class WebhookAllowed(Text):
+    """An entry of ``webhook_allow`` (``jobs/webhook_url.py``)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(low=1, high=300, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs).strip()
+        try:
+            parse_allowed(text)
+        except ConfigError as error:
+            raise ma.ValidationError(f"{error.message}.") from None
         return text
 
 
@@ -190,6 +208,16 @@ class SettingsChange(ma.Schema):
     site_name = Text(low=1, high=100)
     default_token_days = Whole(1, MAX_DAYS, allow_none=True)
     max_key_days = Whole(1, MAX_DAYS)
+    history_days = Whole(0, MAX_DAYS)
+    history_failed_days = Whole(0, MAX_DAYS)
+    bandwidth_timetable = timetable_field()
+    webhook_allow = Texts(
+        WebhookAllowed(),
+        ALLOW_MAX,
+        metadata={
+            "description": "inside targets that webhooks may have: 10.0.0.0/8, hooks.internal, each also with :PORT or :*"
+        },
+    )
 
 
 class SettingsOut(ma.Schema):
@@ -198,6 +226,12 @@ class SettingsOut(ma.Schema):
         allow_none=True, metadata={"description": "life of an agent's token unless told; null: for ever"}
     )
     max_key_days = fields.Integer(metadata={"description": "the longest life of an API key"})
+    history_days = fields.Integer(metadata={"description": "ended runs and their files are kept so long; 0: for ever"})
+    history_failed_days = fields.Integer(
+        metadata={"description": "those that failed in part or as a whole; 0: for ever"}
+    )
+    webhook_allow = fields.List(fields.String(), metadata={"description": "inside targets that webhooks may have"})
+    bandwidth_timetable = timetable_field()
     version = fields.String()
     database = fields.String(metadata={"enum": ["embedded", "external"]})
     tls = fields.Boolean(metadata={"description": "whether this request came over TLS"})

@@ -16,6 +16,7 @@ from fileflux.storage import agents, tokens
 from fileflux.storage.values import name_to_bytes
 from fileflux.web import schemas
 from fileflux.web.fields import Name, Text, Texts, Whole
+from fileflux.web.limit_schemas import limit_field, timetable_field
 from fileflux.web.paging import FlagFilter, IdFilter, Limit, ListQuery, PageQuery, Several, SortBy, TextFilter
 from fileflux.web.resource import MAX_ID
 
@@ -37,6 +38,8 @@ class AgentPatch(ma.Schema):
     name = Name(high=NAME_MAX, in_places=True)
     description = Text(high=2000, raw=True)
     tags = Texts(Text(low=1, high=_TAG_MAX), _TAGS_MAX)
+    bandwidth_limit = limit_field()
+    bandwidth_timetable = timetable_field()
 
 
 class AgentQuery(ListQuery):
@@ -62,6 +65,8 @@ class AgentOut(ma.Schema):
     info = fields.Dict(allow_none=True, metadata={"description": "what the agent says of itself and its host"})
     temporary = fields.Boolean(metadata={"description": "made by `fileflux send` for as long as it runs"})
     created_by = fields.String(metadata={"description": "of a temporary agent"})
+    bandwidth_limit = limit_field()
+    bandwidth_timetable = timetable_field()
     created_at = fields.AwareDateTime()
 
 

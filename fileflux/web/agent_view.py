@@ -25,7 +25,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def answered_page(answer: BrowseResult) -> dict[str, Any]:
     """Raises the error that the agent's code stands for; UnavailableError for one of its system."""
-    _check(answer.code, answer.message)
+    refuse(answer.code, answer.message)
     return {
         "path": _shown(answer.path),
         "parent": None if answer.parent is None else _shown(answer.parent),
@@ -36,7 +36,7 @@ def answered_page(answer: BrowseResult) -> dict[str, Any]:
 
 def answered_report(answer: DoctorResult) -> dict[str, Any]:
     """Raises as ``answered_page`` does."""
-    _check(answer.code, answer.message)
+    refuse(answer.code, answer.message)
     checks = [
         {"name": _line(c.name), "status": c.status, "found": _line(c.found), "advice": _line(c.advice)}
         for c in answer.checks
@@ -44,7 +44,8 @@ def answered_report(answer: DoctorResult) -> dict[str, Any]:
     return {"works": all(check["status"] != "fail" for check in checks), "checks": checks}
 
 
-def _check(code: str, message: str) -> None:
+def refuse(code: str, message: str) -> None:
+    """Raise the error that a code of an agent stands for; nothing without one."""
     if code:
         kind, shown = _ERRORS.get(code, (UnavailableError, "agent_failed"))
         raise kind(_line(message) or "the agent could not do this and did not say why", code=shown)

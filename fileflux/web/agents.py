@@ -48,7 +48,7 @@ def show_agent(agent_id: int) -> dict[str, Any]:
 
 @agents.route("PATCH", "/api/agents/<id:agent_id>", body=schemas.AgentPatch, returns=schemas.AgentOut)
 def change_agent(body: dict[str, Any], agent_id: int) -> dict[str, Any]:
-    """Change its name, description or tags. Jobs name agents by id, so they go on."""
+    """Change its name, description, tags or limits. Jobs name agents by id, so they go on; limits take effect on what moves now."""
     with deps().database.transaction() as tx:
         row = rows.update(tx, agent_id, **body)
         context.audited(tx, "agent.changed", f"agent:{agent_id}", **body)
@@ -118,5 +118,7 @@ def agent_fields(row: rows.AgentRow) -> dict[str, Any]:
         "info": row.info,
         "temporary": row.temporary,
         "created_by": row.created_by,
+        "bandwidth_limit": row.bandwidth_limit,
+        "bandwidth_timetable": row.bandwidth_timetable,
         "created_at": row.created_at,
     }

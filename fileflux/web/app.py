@@ -25,16 +25,26 @@ from fileflux.web.context import Services
 from fileflux.web.dashboard import dashboard
 from fileflux.web.deps import Deps
 from fileflux.web.event_stream import Clients
+from fileflux.web.explain import explanations
 from fileflux.web.feed_view import RestView
 from fileflux.web.health import health
 from fileflux.web.identity import Signer
 from fileflux.web.install import install
+from fileflux.web.job_export import job_export
+from fileflux.web.job_import import BODY_MAX as IMPORT_MAX
+from fileflux.web.job_import import PATH as IMPORT_PATH
+from fileflux.web.job_import import job_import
 from fileflux.web.jobs import jobs
 from fileflux.web.keys import keys
+from fileflux.web.match import matches
+from fileflux.web.notifications import notifications
+from fileflux.web.plans import plans
 from fileflux.web.refusals import RefusalLog
+from fileflux.web.report import reports
 from fileflux.web.resource import MAX_ID, IdConverter
 from fileflux.web.run_control import run_control
 from fileflux.web.runs import runs
+from fileflux.web.schedules import schedules
 from fileflux.web.settings import settings
 from fileflux.web.temporary_agents import temporary_agents
 from fileflux.web.throttle import Throttle
@@ -42,6 +52,7 @@ from fileflux.web.tokens import tokens
 from fileflux.web.transfers import transfers
 from fileflux.web.ui import ui
 from fileflux.web.users import users
+from fileflux.web.watches import watches
 
 MAX_BODY: Final = 1 * MIB
 """The largest body is a job with all its rules: about 300 KiB."""
@@ -112,9 +123,18 @@ def create_app(deps: Deps) -> Flask:
         temporary_agents,
         tokens,
         alerts,
+        notifications,
+        job_export,
+        job_import,
         jobs,
+        plans,
+        schedules,
+        watches,
         runs,
         run_control,
+        explanations,
+        matches,
+        reports,
         transfers,
         chunks,
         event_routes.events,
@@ -131,6 +151,8 @@ def _begin() -> None:
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     log.bind(request_id=g.request_id)
+    if request.path == IMPORT_PATH:
+        request.max_content_length = IMPORT_MAX
 
 
 def _finish(response: Response) -> Response:

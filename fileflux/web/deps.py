@@ -5,10 +5,10 @@ Every method blocks its caller only for a bounded time and may be called from an
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fileflux.clock import Clock
 from fileflux.metrics import Metrics
@@ -17,7 +17,9 @@ from fileflux.protocol.limits import Limits
 if TYPE_CHECKING:
     from fileflux.actors.messages import LiveProgress, RoundTrip
     from fileflux.bus.bus import Bus
-    from fileflux.protocol.messages import BrowseResult, DoctorResult
+    from fileflux.protocol.messages import BrowseResult, DoctorResult, ListResult, ListRules
+    from fileflux.storage.deliveries import LogRow
+    from fileflux.storage.plans import PlanRow
     from fileflux.storage.pool import Database
     from fileflux.storage.runs import RunRow
     from fileflux.storage.transfers import TransferRow
@@ -120,6 +122,13 @@ class AgentsLive(Protocol):
         """The report of the agent's own doctor; takes up to a minute."""
         ...
 
+    def listing(self, agent_id: int, path: str, rules: ListRules, seconds: float) -> Generator[ListResult]:
+        """What a job's path holds, page by page, as it is asked for; close it when no more is wanted.
+
+        UnavailableError with the code ``no_answer`` after ``seconds``, however many pages have come.
+        """
+        ...
+
 
 class Passwords(Protocol):
     """argon2id, done by a worker process. ``hash`` and ``check`` raise UnavailableError or OverloadedError when no worker can take it."""
@@ -130,6 +139,41 @@ class Passwords(Protocol):
 
     def outdated(self, password_hash: str) -> bool:
         """Whether it was made with other parameters than ``hash`` uses; costs nothing."""
+        ...
+
+
+class Planning(Protocol):
+    """Makes plans."""
+
+    def begin(self, row: PlanRow) -> None:
+        """Make this one, which is stored as `planning`; returns at once."""
+        ...
+
+    def compare(self, plan_id: int, run_id: int) -> None:
+        """Find out how a plan differs from what its run finds, once that is known; returns at once. Call after ``plan_drift.take``."""
+        ...
+
+
+class Notifications(Protocol):
+    """Sends notifications (``actors/notifier.py``)."""
+
+    def test(self, target_id: int, asked_by: str) -> LogRow:
+        """Send a test now, and its line of the log with how that ended; takes up to 20 s.
+
+        Raises NotFoundError, UnavailableError, OverloadedError.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Something new may be due."""
+        ...
+
+
+class Work(Protocol):
+    """What takes longer than a request may hold the loop, done by a worker process (``worker_tasks.py``)."""
+
+    def run(self, key: str, task: str, args: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
+        """The task's value, or its error; UnavailableError after ``timeout`` seconds, OverloadedError. One key is always one worker's."""
         ...
 
 
@@ -153,4 +197,8 @@ class Deps:
     metrics: Metrics = field(default_factory=Metrics)
     readiness: Readiness | None = None
     """None: the hub is not ready."""
+    work: Work | None = None
+    planning: Planning | None = None
     embedded_database: bool = True
+    notifications: Notifications | None = None
+    """None: nothing is sent."""

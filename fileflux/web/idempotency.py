@@ -8,7 +8,6 @@ kept only if the request was carried out (2xx), and without the secrets that it 
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,6 +18,7 @@ from flask import Response, json, request
 from fileflux import errors as e
 from fileflux.storage import idempotency as rows
 from fileflux.web.context import deps, principal
+from fileflux.web.giving_way import sha256_of
 from fileflux.web.problems import InvalidFieldsError
 
 HEADER: Final = "Idempotency-Key"
@@ -64,7 +64,7 @@ def once(view: Callable[..., Any]) -> Callable[..., Any]:
 def _carry_out(key: str, view: Callable[[], Response]) -> Response:
     actor = f"user:{principal().user_id}"
     route = f"{request.method} {request.full_path}"
-    body = hashlib.sha256(request.get_data(cache=True)).digest()
+    body = sha256_of(request.get_data(cache=True))
     with deps().database.transaction() as tx:
         earlier = rows.claim(tx, actor, key, route, body)
     if earlier is not None:

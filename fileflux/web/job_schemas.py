@@ -12,10 +12,11 @@ import marshmallow as ma
 from marshmallow import fields
 
 from fileflux.errors import FluxError
+from fileflux.jobs import cron
 from fileflux.jobs.filters import MAX_PATTERN_CHARACTERS, MAX_RULES, compile_rules
-from fileflux.jobs.models import HubCheck, JobSpec, JobType, Preserve
+from fileflux.jobs.models import CatchUp, HubCheck, JobSpec, JobType, Names, Overlap, Preserve, Symlinks, WatchRule
 from fileflux.protocol.limits import DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE, MAX_PATH_BYTES, MIN_CHUNK_SIZE
-from fileflux.protocol.messages import Compression, Conflict, OnChange, Verify
+from fileflux.protocol.messages import Compression, Conflict, OnChange, OnSuccess, Verify
 from fileflux.storage.lists import JOBS
 from fileflux.web.fields import Choice, Flag, Name, Number, Text, Texts, Whole
 from fileflux.web.paging import FlagFilter, IdFilter, ListQuery, SortBy, TextFilter
@@ -33,6 +34,24 @@ class RetrySchema(ma.Schema):
     attempts = Whole(0, 100, load_default=5)
     delay = Number(0.0, _DAY_S, load_default=10.0, metadata={"description": "seconds"})
     factor = Number(1.0, 10.0, load_default=2.0)
+
+
+class WatchSchema(ma.Schema):
+    """When files that arrive at the source start a run: they have not changed for `settle` seconds, and their marker is there."""
+
+    settle = Number(0.0, _DAY_S, load_default=5.0, metadata={"description": "seconds"})
+    marker = Text(
+        high=64,
+        load_default="",
+        metadata={"description": "suffix of the file that says that one is complete, as in .done"},
+    )
+    poll = Number(
+        0.5,
+        _DAY_S,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "look every so many seconds; null: by the system's events where it has them"},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +74,9 @@ class JobFields(ma.Schema):
     source_path = Text(low=1, high=MAX_PATH_BYTES, raw=True, required=True)
     destination_agent_id = Whole(1, MAX_ID, required=True)
     destination_path = Text(low=1, high=MAX_PATH_BYTES, raw=True, required=True)
+    pattern = Text(
+        high=_RULE_BYTES, raw=True, load_default="", metadata={"description": "one more include pattern; empty: none"}
+    )
     include = Texts(Text(low=1, high=_RULE_BYTES, raw=True), MAX_RULES, load_default=list)
     # ``Schema.exclude`` means something else in marshmallow.
     excluded = Texts(
@@ -65,6 +87,18 @@ class JobFields(ma.Schema):
         attribute="exclude",
     )
     recursive = Flag(load_default=True)
+    schedule = Text(
+        low=1,
+        high=200,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "cron: 5 fields, 6 with seconds, or @daily and its like; null: by hand"},
+    )
+    timezone = Text(low=1, high=64, load_default="UTC", metadata={"description": "of schedule and expected_by"})
+    overlap = Choice(get_args(Overlap), load_default="skip")
+    catch_up = Choice(get_args(CatchUp), load_default="once")
+    jitter_s = Number(0.0, _DAY_S, load_default=0.0, metadata={"description": "seconds"})
+    watch = fields.Nested(WatchSchema, load_default=None, allow_none=True)
     compression = Choice(get_args(Compression), load_default="auto")
     chunk_size = Whole(
         MIN_CHUNK_SIZE, MAX_CHUNK_SIZE, load_default=DEFAULT_CHUNK_SIZE, metadata={"description": "bytes"}
@@ -72,10 +106,37 @@ class JobFields(ma.Schema):
     verify = Choice(get_args(Verify), load_default="chunks")
     hub_check = Choice(get_args(HubCheck), load_default="sample")
     conflict = Choice(get_args(Conflict), load_default="overwrite")
+    delete_extra = Flag(
+        load_default=False, metadata={"description": "remove at the destination what the source has not"}
+    )
+    on_success = Choice(get_args(OnSuccess), load_default="keep")
+    archive_path = Text(
+        high=MAX_PATH_BYTES,
+        raw=True,
+        load_default="",
+        metadata={"description": "with on_success archive: where; below the source's folder unless it is absolute"},
+    )
     on_change = Choice(get_args(OnChange), load_default="retry")
     preserve = Texts(Choice(get_args(Preserve)), 2, load_default=lambda: list(get_args(Preserve)))
+    symlinks = Choice(get_args(Symlinks), load_default="skip")
+    names = Choice(get_args(Names), load_default="reject")
     retry = fields.Nested(RetrySchema, load_default=lambda: RetrySchema().load({}))
     deadline = Number(1.0, 366 * _DAY_S, load_default=7 * _DAY_S, metadata={"description": "seconds"})
+    expected_by = Text(
+        low=1,
+        high=200,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "HH:MM or cron: by then a run must have succeeded"},
+    )
+    min_age = Number(
+        0.0, 366 * _DAY_S, load_default=0.0, metadata={"description": "seconds; younger files wait for the next run"}
+    )
+    keep_versions = Whole(0, 1000, load_default=0)
+    bandwidth_limit = Whole(
+        1024, 2**40, load_default=None, allow_none=True, metadata={"description": "bytes per second"}
+    )
+    priority = Whole(1, 9, load_default=5, metadata={"description": "9 is first"})
     parallel = Whole(1, 64, load_default=8)
 
 
@@ -96,11 +157,26 @@ class JobIn(JobFields):
 
     @ma.validates_schema
     def rules_compile(self, data: Mapping[str, Any], **_: Any) -> None:
-        for name in ("include", "exclude"):
+        pattern = data.get("pattern")
+        for name, rules in (
+            ("pattern", (pattern,) if pattern else ()),
+            ("include", data.get("include", ())),
+            ("exclude", data.get("exclude", ())),
+        ):
+            direction = "exclude" if name == "exclude" else "include"
             try:
-                compile_rules(**{"include": (), "exclude": (), name: tuple(data.get(name, ()))})
+                compile_rules(**{"include": (), "exclude": (), direction: tuple(rules)})
             except FluxError as error:
                 raise ma.ValidationError({name: [error.message]}) from None
+
+    @ma.validates_schema
+    def times_are_known(self, data: Mapping[str, Any], **_: Any) -> None:
+        for name, check in (("timezone", cron.zone), ("schedule", cron.parse), ("expected_by", cron.parse_expected)):
+            if data.get(name) is not None:
+                try:
+                    check(data[name])
+                except FluxError as error:
+                    raise ma.ValidationError({name: [f"{error.message}."]}) from None
 
     @ma.validates_schema
     def goes_elsewhere(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -109,11 +185,17 @@ class JobIn(JobFields):
         ):
             raise ma.ValidationError({"destination_path": ["This is the source itself: choose another destination."]})
 
+    @ma.validates_schema
+    def removes_nothing_of_its_own(self, data: Mapping[str, Any], **_: Any) -> None:
+        if data["delete_extra"] and data["conflict"] == "rename":
+            text = "With conflict rename the next run would remove what this one renamed: choose another conflict."
+            raise ma.ValidationError({"delete_extra": [text]})
+
     @ma.post_load
     def to_posted(self, data: dict[str, Any], **_: Any) -> Posted:
         enabled, ad_hoc = data.pop("enabled"), data.pop("ad_hoc")
         retry = data.pop("retry")
-        deadline = data.pop("deadline")
+        deadline, min_age, watch = data.pop("deadline"), data.pop("min_age"), data.pop("watch")
         for name in ("tags", "include", "exclude", "preserve"):
             data[name] = tuple(dict.fromkeys(data[name]))
         spec = JobSpec(
@@ -122,6 +204,8 @@ class JobIn(JobFields):
             retry_delay_s=retry["delay"],
             retry_factor=retry["factor"],
             deadline_s=deadline,
+            min_age_s=min_age,
+            watch=None if watch is None else WatchRule(watch["settle"], watch["marker"], watch["poll"]),
         )
         return Posted(spec, enabled, ad_hoc)
 
@@ -158,6 +242,9 @@ class JobOut(JobIn):
     created_by = fields.String()
     created_at = fields.AwareDateTime()
     updated_at = fields.AwareDateTime()
+    next_run = fields.AwareDateTime(allow_none=True, metadata={"description": "when its schedule starts it next"})
+    last_run = fields.AwareDateTime(allow_none=True, metadata={"description": "when its last run was made"})
+    last_run_id = fields.Integer(allow_none=True)
 
 
 class JobPage(ma.Schema):
@@ -171,6 +258,7 @@ class JobVersionOut(ma.Schema):
     version = fields.Integer()
     changed_by = fields.String()
     changed_at = fields.AwareDateTime()
+    changes = fields.Dict(metadata={"description": "field: [before, after]; none in the first version"})
     enabled = fields.Boolean()
     job = fields.Nested(JobFields)
 
@@ -205,4 +293,7 @@ def job_fields(spec: JobSpec) -> dict[str, Any]:
         "factor": shown.pop("retry_factor"),
     }
     shown["deadline"] = shown.pop("deadline_s")
+    shown["min_age"] = shown.pop("min_age_s")
+    watch = spec.watch
+    shown["watch"] = watch and {"settle": watch.settle_s, "marker": watch.marker, "poll": watch.poll_s}
     return shown

@@ -67,7 +67,7 @@ def show_job(job_id: int) -> Response | Answer:
 
 @jobs.route("PATCH", "/api/jobs/<id:job_id>", body=JobPatch, returns=JobOut, etag=True)
 def edit_job(change: dict[str, Any], job_id: int) -> Answer:
-    """Change some fields of a job. Runs that are there already go on as they were started."""
+    """Change some fields of a job. Live runs follow `bandwidth_limit`, `priority` and `parallel`, and go on as they were started else."""
     with deps().database.transaction() as tx:
         held = _hold(tx, job_id)
         before = Posted(JobSpec.from_json(held.spec), held.enabled, held.ad_hoc)
@@ -106,7 +106,8 @@ def list_versions(query: dict[str, Any], job_id: int) -> dict[str, Any]:
     _stored(job_id)
     with deps().database.transaction() as tx:
         found = rows.versions(tx, job_id, query["limit"] + 1, query["cursor"])
-    return page(found, query["limit"], _version_fields)
+    before = dict(zip([row.id for row in found], found[1:], strict=False))
+    return page(found, query["limit"], lambda row: _version_fields(row, before.get(row.id)))
 
 
 @jobs.route("POST", "/api/jobs/<id:job_id>/run", returns=schemas.RunOut, status=202)
@@ -179,14 +180,23 @@ def _fields(row: rows.JobRow) -> dict[str, Any]:
         "created_by": row.created_by,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
+        "next_run": row.next_fire,
+        "last_run": row.last_run_at,
+        "last_run_id": row.last_run_id,
     }
 
 
-def _version_fields(row: rows.JobVersion) -> dict[str, Any]:
+def _version_fields(row: rows.JobVersion, before: rows.JobVersion | None) -> dict[str, Any]:
+    new, old = ({} if one is None else _of_version(one) for one in (row, before))
     return {
         "version": row.id,
         "changed_by": row.changed_by,
         "changed_at": row.changed_at,
+        "changes": {name: [old[name], new[name]] for name in old if old[name] != new[name]},
         "enabled": row.enabled,
         "job": job_fields(JobSpec.from_json(row.spec)),
     }
+
+
+def _of_version(row: rows.JobVersion) -> dict[str, Any]:
+    return {**job_fields(JobSpec.from_json(row.spec)), "enabled": row.enabled}

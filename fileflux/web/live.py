@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from fileflux.actors import messages as a
@@ -12,9 +15,10 @@ from fileflux.actors.kernel.ref import ActorRef, Reply
 from fileflux.actors.tree import Tree
 from fileflux.audit import log as audit
 from fileflux.clock import Clock
-from fileflux.errors import FluxError, UnavailableError
-from fileflux.protocol.messages import BrowseResult, DoctorResult
+from fileflux.errors import ConflictError, FluxError, UnavailableError
+from fileflux.protocol.messages import BrowseResult, DoctorResult, ListCancel, ListRequest, ListResult, ListRules
 from fileflux.storage import jobs, runs
+from fileflux.storage.plans import PlanRow
 from fileflux.storage.pool import Database
 from fileflux.storage.runs import RunRow
 from fileflux.storage.transfers import TransferRow
@@ -67,7 +71,9 @@ class HubRuns:
     def asked(self, run_id: int) -> None:
         run = self._tree.live_runs.get(run_id)
         if run is None:
-            return  # It reads its row when it starts.
+            # It reads its row when it starts, which one that waited for another run does now, to be cancelled.
+            self._tree.runs.tell(a.StartRun(run_id))
+            return
         try:
             done: bool = run.ref.ask(a.LookAgain, ROWS_WAIT)
             del done
@@ -110,6 +116,21 @@ class HubRuns:
             return
 
 
+class HubPlans:
+    """Planning."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def begin(self, row: PlanRow) -> None:
+        self._tree.plan(row)
+
+    def compare(self, plan_id: int, run_id: int) -> None:
+        # One that is at it already needs no other.
+        with suppress(ConflictError):
+            self._tree.find_drift(plan_id, run_id)
+
+
 class HubAgents:
     """AgentsLive."""
 
@@ -141,6 +162,22 @@ class HubAgents:
 
     def examine(self, agent_id: int) -> DoctorResult:
         return self._ask(agent_id, lambda reply: a.ExamineAgent(EXAMINE_WAIT, reply), EXAMINE_WAIT)
+
+    def listing(self, agent_id: int, path: str, rules: ListRules, seconds: float) -> Generator[ListResult]:
+        until = self._clock.monotonic() + seconds
+        request = ListRequest(next(self._tree.ids), path, rules=rules)
+        last = False
+        try:
+            while not last:
+                wait = max(0.1, until - self._clock.monotonic())
+                found: ListResult = self._ask(agent_id, partial(a.ListAgent, request, wait), wait)
+                last = found.last
+                yield found
+                request = replace(request, page=request.page + 1)
+        finally:
+            port = None if last else self._tree.connections.port(agent_id)
+            if port is not None:
+                port.post(a.Post(ListCancel(request.request_id)))
 
     def _ask(self, agent_id: int, question: Callable[[Reply[T]], a.SessionMessage], wait: float) -> T:
         port = self._tree.connections.port(agent_id)

@@ -55,8 +55,13 @@ class InvalidFieldsError(e.FluxError):
     code = "invalid"
     fault = e.Fault.USER
 
-    def __init__(self, errors: Mapping[str, list[str]]) -> None:
-        super().__init__("some fields are not acceptable; see errors")
+    def __init__(
+        self,
+        errors: Mapping[str, list[str]],
+        message: str = "some fields are not acceptable; see errors",
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
         self.errors = dict(errors)
 
 

@@ -8,7 +8,7 @@ without a line there answers nobody. Every POST takes an ``Idempotency-Key`` (``
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
 import marshmallow as ma
@@ -93,10 +93,11 @@ class Resource:
         status: int = 200,
         also: int | None = None,
         etag: bool = False,
+        raw: Sequence[str] = (),
     ) -> Callable[[View], View]:
         """Register a view. It gets the loaded body, or query, as its first argument and the path's ids by name.
 
-        ``also`` is another status that is answered like ``status``. ``etag`` says that the answer has an ETag, and that the request may name
+        ``raw``: the view reads a body of one of these content types itself. ``also`` is another status that is answered like ``status``. ``etag`` says that the answer has an ETag, and that the request may name
         one. Both are for the published description only; the view sees to it.
         """
 
@@ -111,11 +112,17 @@ class Resource:
                 routed = self.blueprint.alt_response(also, schema=returns)(routed)
             if idempotency.applies(method, path):
                 routed = idempotency.once(routed)
-            described = self.blueprint.doc(operationId=view.__name__, **{ETAG_MARK: etag})
+            described = self.blueprint.doc(operationId=view.__name__, **{ETAG_MARK: etag}, **_raw_body(raw))
             self.blueprint.route(path, methods=[method])(described(routed))
             return view
 
         return register
+
+
+def _raw_body(types: Sequence[str]) -> dict[str, Any]:
+    if not types:
+        return {}
+    return {"requestBody": {"required": True, "content": {name: {"schema": {}} for name in types}}}
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

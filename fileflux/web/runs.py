@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fileflux.errors import NotFoundError
@@ -52,10 +53,16 @@ def run_fields(row: rows.RunRow) -> dict[str, Any]:
         shown = {name: getattr(live, name) for name in shown}
     return {
         **shown,
+        "bandwidth": None if live is None or live.bandwidth is None else asdict(live.bandwidth),
         "id": row.id,
         "job_id": row.job_id,
         "requested_by": row.requested_by,
+        "trigger": row.trigger,
+        "fire_time": row.fire_time,
+        "after_run": row.after_run,
         "retry_of": row.retry_of,
+        "files_deleted": row.files_deleted,
+        "delete_errors": row.delete_errors,
         "progress": percent(shown["bytes_done"], shown["bytes_total"], whole=status is RunStatus.SUCCEEDED),
         "bytes_transferred": shown["bytes_wire"],
         "created_at": row.created_at,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import marshmallow as ma
 from marshmallow import fields
 
 from fileflux.jobs.status import RunStatus, TransferStatus
 from fileflux.storage.lists import RUNS, TRANSFERS
+from fileflux.storage.runs import Trigger
 from fileflux.web.paging import IdFilter, ListQuery, SearchFilter, Several, SortBy, TimeFilter
 
 
@@ -34,6 +37,16 @@ class RunQuery(ListQuery):
     until = TimeFilter(metadata={"description": "made before this time"})
 
 
+class BandwidthOut(ma.Schema):
+    """The limit that holds for a run, of all that apply the lowest."""
+
+    limit = fields.Integer(metadata={"description": "bytes per second over the wire; 0: nothing moves"})
+    set_by = fields.String(metadata={"description": "job, timetable, or agent and its name"})
+    until = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when the timetable lets another limit hold; null: it does not"}
+    )
+
+
 class RunOut(ma.Schema):
     """One execution of a job. The byte counts are sums over its transfers."""
 
@@ -42,16 +55,24 @@ class RunOut(ma.Schema):
     status = fields.String(metadata={"enum": [status.value for status in RunStatus]})
     reason = fields.String(metadata={"description": "why it waits or failed"})
     requested_by = fields.String()
+    trigger = fields.String(metadata={"enum": list(get_args(Trigger)), "description": "what started it"})
+    fire_time = fields.AwareDateTime(allow_none=True, metadata={"description": "the time of the schedule it is for"})
+    after_run = fields.Integer(allow_none=True, metadata={"description": "it begins when this run has ended"})
     retry_of = fields.Integer(allow_none=True, metadata={"description": "the run whose failed files this one moves"})
     progress = fields.Float(metadata={"description": "0 to 100, by bytes"})
     files_total = fields.Integer(allow_none=True, metadata={"description": "null until the walk has ended"})
     files_done = fields.Integer()
     files_failed = fields.Integer()
     files_skipped = fields.Integer()
+    files_deleted = fields.Integer(
+        metadata={"description": "at the destination, by delete_extra; directories count too"}
+    )
+    delete_errors = fields.Integer(metadata={"description": "what delete_extra could not remove"})
     bytes_total = fields.Integer(metadata={"description": "of the files found so far"})
     bytes_done = fields.Integer()
     bytes_transferred = fields.Integer(metadata={"description": "over the wire"})
     bytes_reused = fields.Integer(metadata={"description": "that the destination had already"})
+    bandwidth = fields.Nested(BandwidthOut, allow_none=True, metadata={"description": "null: nothing limits it now"})
     created_at = fields.AwareDateTime()
     started_at = fields.AwareDateTime(allow_none=True)
     ended_at = fields.AwareDateTime(allow_none=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import request
 
+from fileflux.bus.events import SettingsChanged
 from fileflux.storage import settings as rows
 from fileflux.web import account_schemas as schemas
 from fileflux.web import context
@@ -28,10 +29,11 @@ def show_settings() -> dict[str, Any]:
 
 @settings.route("PATCH", "/api/settings", body=schemas.SettingsChange, returns=schemas.SettingsOut)
 def change_settings(body: dict[str, Any]) -> dict[str, Any]:
-    """Change settings. Keys and tokens that exist keep the life they have."""
+    """Change settings. Keys and tokens that exist keep the life they have; a timetable takes effect on what moves now."""
     with deps().database.transaction() as tx:
         changed = rows.change_hub(tx, body)
         context.audited(tx, "settings.changed", "settings", changed=body)
+    deps().bus.publish(SettingsChanged())
     return _fields(changed)
 
 

@@ -37,6 +37,7 @@ class Asked:
             "test": lambda: a.TestConnection(timeout, reply),
             "browse": lambda: a.BrowseAgent("/data", "a", 7, timeout, reply),
             "doctor": lambda: a.ExamineAgent(timeout, reply),
+            "list": lambda: a.ListAgent(m.ListRequest(7, "/data"), timeout, reply),
         }[kind]()
         return self.questions.ask(question, now), result
 
@@ -54,6 +55,19 @@ def test_each_question_gets_its_own_answer() -> None:
     assert tested.get(0) == a.RoundTrip(2.5, "polling")
     assert browsed.get(0) is page
     assert examined.get(0) is report
+
+
+def test_pages_of_a_listing_are_known_by_its_own_id() -> None:
+    asked = Asked()
+    asked.ask("test")
+    request, listed = asked.ask("list")
+    assert request == m.ListRequest(7, "/data")
+    page = m.ListResult(7, 0, True, "/data", "directory")
+    assert asked.questions.awaits(page)
+    assert not asked.questions.awaits(m.ListResult(1, 0, True, "/data", "directory"))
+    asked.questions.answered(page, 1.0)
+    assert listed.get(0) is page
+    assert not asked.questions.awaits(page)
 
 
 def test_tests_at_one_moment_do_not_share_a_token() -> None:

@@ -49,6 +49,7 @@ class Port:
     """A session as the relay sees it. ``violations`` is None where none is expected."""
 
     violations: list[a.Violation] | None = None
+    features: tuple[str, ...] = ()
 
     def __init__(self, agent_id: int) -> None:
         self.agent_id = agent_id
@@ -90,9 +91,13 @@ class Source:
     offset: int = 0
     started: bool = False
     finished: list[int] = field(default_factory=list)
+    packed: int | None = None
+    """Bytes of a compressed chunk; None: they are sent as they are."""
 
     def header(self) -> FrameHeader:
         length = min(CHUNK, self.size - self.index * CHUNK) if self.size else 0
+        if self.packed is not None:
+            return FrameHeader(self.wire_id, self.index, self.total, b"h" * 32, length, self.packed, 1)
         return FrameHeader(self.wire_id, self.index, self.total, b"h" * 32, length, length, 0)
 
     def step(self, relay: Relay, port: Port, chance: random.Random) -> bool:

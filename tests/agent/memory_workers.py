@@ -77,7 +77,7 @@ class MemoryWorkers:
 
     # Source
 
-    def source_open(self, wire, path, name, chunk_size, prefix):
+    def source_open(self, wire, path, name, chunk_size, **rest):
         data = self.disk.files.get(name)
         if data is None:
             raise TransferError("no such file", code="not_found")

@@ -95,7 +95,7 @@ def test_insecure_allows_other_machines():
         ({"ca_pin": "sha256:" + "0" * 64}, "write https:"),
         ({"ca_pin": "sha256:xyz", "hub": "https://h"}, "64 hexadecimal digits"),
         ({"ca_pin": "0" * 64, "token": "t." + "1" * 64, "hub": "https://h"}, "name different CAs"),
-        ({"bandwidth_limit": 5}, "not supported"),
+        ({"bandwidth_limit": 5}, "at least 1024"),
         ({"read": ["/does/not/exist"]}, "not a directory"),
         ({"workers": 1000}, "between 1 and 64"),
         ({"workers": -1}, "between 1 and 64"),

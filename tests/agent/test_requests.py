@@ -14,7 +14,7 @@ PAGE = {
     "last": False,
     "base": "/data",
     "path_type": "directory",
-    "entries": [{"path": "a", "kind": "file", "size": 1, "mtime_ns": 2, "mode": 3}],
+    "entries": [{"path": "a", "kind": "file", "size": 1, "mtime_ns": 2, "mode": 3, "code": ""}],
     "errors": [{"path": "b", "code": "permission", "message": "no\0"}],
 }
 

@@ -34,7 +34,7 @@ def test_pages_come_in_order_and_may_be_asked_for_again(bench: Bench) -> None:
         (bench.source / f"f{number}").write_bytes(b"x" * number)
     first = page(bench)
     assert set(first) == {"request_id", "page", "last", "base", "path_type", "entries", "errors"}
-    assert set(first["entries"][0]) == {"path", "kind", "size", "mtime_ns", "mode"}
+    assert set(first["entries"][0]) == {"path", "kind", "size", "mtime_ns", "mode", "code"}
     assert (first["base"], first["path_type"], first["page"], first["last"]) == (
         str(bench.source),
         "directory",

@@ -42,7 +42,10 @@ def offered(command: Command, capsys: pytest.CaptureFixture[str], monkeypatch: p
     ("line", "expected"),
     [
         ("fileflux ag", ["agents"]),
-        ("fileflux runs ", ["list", "show", "watch", "wait", "cancel", "retry", "pause", "resume"]),
+        (
+            "fileflux runs ",
+            ["list", "show", "watch", "wait", "cancel", "retry", "pause", "resume", "report", "explain"],
+        ),
         ("fileflux runs list --st", ["--status"]),
         ("fileflux runs list -o y", ["yaml"]),
         ("fileflux runs list --status fai", ["failed"]),

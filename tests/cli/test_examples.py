@@ -27,10 +27,25 @@ from fileflux.cli.command import Group
 from fileflux.cli.main import run
 from fileflux.cli.options import ExitCode
 from fileflux.clock import SystemClock
+from fileflux.jobs.job_file import render_csv, render_json, render_yaml
 from fileflux.jobs.models import JobSpec
 from fileflux.protocol.limits import DEFAULT_LIMITS, Limits
-from fileflux.protocol.messages import BrowseItem, BrowseResult, DoctorCheck, DoctorResult
-from fileflux.storage import agents, alerts, jobs, keys, runs, tokens, transfers, users
+from fileflux.protocol.messages import BrowseItem, BrowseResult, DoctorCheck, DoctorResult, Entry, ListResult
+from fileflux.storage import (
+    agents,
+    alerts,
+    deliveries,
+    jobs,
+    keys,
+    notifications,
+    plan_drift,
+    plans,
+    runs,
+    tokens,
+    transfers,
+    users,
+)
+from fileflux.storage.deliveries import Outcome, Settled
 from fileflux.storage.pool import Database, Transaction
 from fileflux.web import context
 from fileflux.web.app import create_app
@@ -39,7 +54,8 @@ from scripts.cases import missing_test
 from scripts.cli_reference import every_command
 from tests.certificates import Authority
 from tests.cli.test_with_api import serving
-from tests.web.conftest import PASSWORD, SECRET, ScriptedHub
+from tests.web.conftest import PASSWORD, SECRET, InlineWork, ScriptedHub
+from tests.web.test_notifications import Sending
 from tests.web.test_transfers import new_transfer
 
 NEW_PASSWORD = "another long one"
@@ -80,9 +96,18 @@ RUN_STATUS = {
 """Of run 42, where it is not that it succeeded."""
 TRANSFER_STATUS = {"runs retry": "failed", "transfers cancel": "transferring", "transfers resume": "failed"}
 
-MADE_WITH_IDS = {"agents": 3, "agent_tokens": 7, "api_keys": 7, "runs": 42, "transfers": 1234, "alerts": 3}
+MADE_WITH_IDS = {
+    "agents": 3,
+    "agent_tokens": 7,
+    "api_keys": 7,
+    "runs": 42,
+    "transfers": 1234,
+    "alerts": 3,
+    "plans": 7,
+    "notification_deliveries": 99,
+}
 EMPTIED = (
-    "transfers", "run_directories", "job_versions", "runs", "jobs", "agent_tokens", "api_keys", "user_sessions", "users", "agents", "alerts",
+    "plans", "notification_targets", "notification_events", "transfers", "run_directories", "job_versions", "runs", "jobs", "agent_tokens", "api_keys", "user_sessions", "users", "agents", "alerts",
     "idempotency_keys",
 )  # fmt: skip
 
@@ -101,6 +126,28 @@ class EndingHub(ScriptedHub):
             tx.execute("UPDATE runs SET status = 'succeeded', ended_at = now() WHERE id = %s", (run_id,))
 
 
+class ReadyPlans:
+    """Plans of nothing, made at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, row: plans.PlanRow) -> None:
+        with self._database.transaction() as tx:
+            self.finish(tx, row.id)
+
+    def compare(self, plan_id: int, run_id: int) -> None:
+        with self._database.transaction() as tx:
+            plan_drift.finish(tx, plan_id)
+
+    @staticmethod
+    def finish(tx: Transaction, plan_id: int) -> None:
+        sums = {name: [0, 0] for name in plans.CLASSES}
+        plans.update(
+            tx, plan_id, status="ready", sums={**sums, "directories": 0, "estimate_s": None, "estimate_note": ""}
+        )
+
+
 @dataclass
 class Site:
     """A hub's API at ``url``, and what ``make`` puts into its database."""
@@ -117,6 +164,8 @@ class Site:
                 tx.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s, false)", (table, first))
             me = users.create(tx, ADMIN, self.hub.hash(PASSWORD), "admin")
             alerts.raise_alert(tx, "token_on_two_hosts", "agent:3", "two hosts use one token")
+            if command.startswith("notifications ") and command != "notifications create":
+                make_notification(tx, ADMIN)
             if command != "users create":
                 for name in ("ann", "ci"):
                     users.create(tx, f"{name}@example.org", self.hub.hash(PASSWORD), "operator")
@@ -137,6 +186,12 @@ class Site:
         spec = JobSpec("nightly", source.id, "/srv/data", destination.id, "/data/web-1", tags=("nightly",))
         job = jobs.create(tx, spec, ADMIN, enabled=command != "jobs enable")
         live = runs.create(tx, job, ADMIN)
+        if command.startswith("plans "):
+            plan = plans.create(tx, job, ADMIN)
+            ReadyPlans.finish(tx, plan.id)
+            if command == "plans drift":
+                plans.ran(tx, plan.id, live.id)
+                plan_drift.finish(tx, plan.id)
         (transfer,) = transfers.insert_many(tx, live.id, [new_transfer(b"report.csv")])
         status = RUN_STATUS.get(command, "succeeded")
         wanted = "pause" if status == "paused" else None
@@ -156,10 +211,27 @@ def site(new_database_url: Callable[[], str]) -> Iterator[Site]:
         stack.callback(database.close)
         hub = EndingHub(database)
         hub.browse_answer = BrowseResult(1, path="/srv/data", parent="", items=(BrowseItem("a", "file", size=3),))
+        hub.listed = [
+            ListResult(1, 0, True, "/srv/data", "directory", (Entry("a.csv", "file", 3), Entry("b.tmp", "file")))
+        ]
         hub.doctor_answer = DoctorResult(1, checks=(DoctorCheck("dns", "ok", "127.0.0.1"),))
         bus = Bus()
         # A feed whose reader has gone is noticed with the next heartbeat.
-        app = create_app(Deps(database, bus, Limits(feed_heartbeat=0.1), SECRET, SystemClock(), hub, hub, hub, hub))
+        deps = Deps(
+            database,
+            bus,
+            Limits(feed_heartbeat=0.1),
+            SECRET,
+            SystemClock(),
+            hub,
+            hub,
+            hub,
+            hub,
+            work=InlineWork(),
+            notifications=Sending(database),
+            planning=ReadyPlans(database),
+        )
+        app = create_app(deps)
         feed = context.services_of(app).feed
         listen = feed.listen
 
@@ -172,6 +244,14 @@ def site(new_database_url: Callable[[], str]) -> Iterator[Site]:
 
         feed.listen = listen_to_what_happens  # type: ignore[method-assign]  # the hub's own loop would do it
         yield Site(stack.enter_context(serving(app)), hub)
+
+
+def make_notification(tx: Transaction, by: str) -> None:
+    """``chat``, with one delivery that has ended."""
+    body = {"name": "chat", "kind": "webhook", "url": "https://hooks.example.org/", "events": ["*"]}
+    row, _ = notifications.create(tx, {"addresses": [], "job_ids": [], "tags": [], "enabled": True, **body}, by)
+    batch = deliveries.make_test(tx, row.id, {})
+    deliveries.settle(tx, batch, [Settled(batch.deliveries[0], Outcome(ok=True), None)])
 
 
 class Terminal(io.StringIO):
@@ -204,6 +284,10 @@ def here(tmp_path: Path, login_file: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setattr("getpass.getpass", typed)
     (tmp_path / ".config" / "fish" / "completions").mkdir(parents=True)
     (tmp_path / "password").write_text(f"{PASSWORD}\n")
+    place = {"source_agent": "web-1", "source_path": "/srv/a", "destination_agent": "backup", "destination_path": "/a"}
+    (tmp_path / "jobs.yaml").write_text("".join(render_yaml([{"name": "a", **place}])))
+    (tmp_path / "jobs.json").write_text("".join(render_json([{"name": "a", **place}])))
+    (tmp_path / "jobs.csv").write_text("".join(render_csv([{"name": "a", **place}], ["name", *place])))
     (tmp_path / "old-and-new").write_text(f"{PASSWORD}\n{NEW_PASSWORD}\n")
     assert login_file.parent != tmp_path
     return tmp_path

@@ -25,7 +25,7 @@ READS = [
     ("agents browse web-1 /srv/a", "GET /api/agents/1/browse", "limit=200&path=%2Fsrv%2Fa"),
     ("jobs list --agent 1 --disabled --tag x", "GET /api/jobs", "limit=200&tag=x&agent_id=1&enabled=false"),
     ("jobs list --ad-hoc", "GET /api/jobs", "limit=200&ad_hoc=true"),
-    ("jobs show nightly", "GET /api/jobs", "limit=200&name=nightly"),
+    ("jobs show nightly --json", "GET /api/jobs", "limit=200&name=nightly"),
     ("jobs versions nightly", "GET /api/jobs/3/versions", "limit=100"),
     ("runs list --job 3 --status failed --status partial --sort -id --since 2026-01-01T00:00:00Z", "GET /api/runs",
      "limit=50&job_id=3&status=failed&status=partial&since=2026-01-01T00%3A00%3A00Z&sort=-id"),

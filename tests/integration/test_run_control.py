@@ -135,6 +135,20 @@ def test_paused_runs_outlive_the_hub(site: Site, link: FaultProxy) -> None:
     wait_for("the part to go", lambda: not parts(runs["cancel"][1]), 5)
 
 
+def test_a_cancelled_run_ends_at_both_agents_within_a_second(site: Site, link: FaultProxy) -> None:
+    source, target = folders(site, "cancelled", "big", size=48 * MIB)
+    run_id = start(site, source, target)
+    moved(site, run_id, 4 * MIB)
+    assert len(parts(target)) == 1
+    began = time.monotonic()
+    ask(site, run_id, "cancel")
+    wait_for("the part to go", lambda: not parts(target), 1.0)
+    quiet(link, within=max(0.0, began + 1.0 - time.monotonic()))
+    run = site.hub.wait_ended(run_id, 5)
+    assert run["status"] == "cancelled"
+    assert run["bytes_done"] < 48 * MIB
+
+
 def test_a_retry_moves_what_failed(site: Site) -> None:
     source, target = folders(site, "retry", "a", "b", size=MIB)
     deep = source / "deep"

@@ -49,7 +49,8 @@ def test_a_lease_belongs_to_one_owner(database: Database, new_run: NewRun) -> No
         assert (taken.lease_owner, taken.lease_epoch) == (first, 1)
         assert runs.claim_one(tx, run.id, second) is None
         assert runs.claim(tx, second, 60) == []
-        assert [row.lease_epoch for row in runs.claim(tx, first, 60)] == [2]
+        assert runs.claim(tx, first, 60) == []
+        assert [row.lease_epoch for row in runs.claim_own(tx, first)] == [2]
 
 
 def test_a_lease_that_ran_out_is_taken_and_the_old_owner_is_fenced(database: Database, new_run: NewRun) -> None:
@@ -65,23 +66,76 @@ def test_a_lease_that_ran_out_is_taken_and_the_old_owner_is_fenced(database: Dat
     with database.transaction() as tx:
         assert not runs.update(tx, run.id, old.lease_epoch, files_done=99)
         assert runs.update(tx, run.id, new.lease_epoch, files_done=1)
-        assert runs.renew(tx, first) == 0
-        assert runs.renew(tx, second) == 1
+        assert runs.renew(tx, first) == []
+        assert runs.renew(tx, second) == [(run.id, None)]
         row = runs.get(tx, run.id)
         assert row is not None
         assert row.files_done == 1
 
 
-def test_the_only_hub_takes_every_live_run(database: Database, new_run: NewRun) -> None:
-    live, ended, owner = new_run(), new_run(), uuid4()
+def test_a_hub_that_starts_again_takes_what_it_held_and_nothing_else(database: Database, new_run: NewRun) -> None:
+    mine, ended, other, second, owner = new_run(), new_run(), new_run(), new_run(), uuid4()
     with database.transaction() as tx:
-        for run in (live, ended):
-            assert runs.claim_one(tx, run.id, uuid4()) is not None
+        for run in (mine, ended, second):
+            assert runs.claim_one(tx, run.id, owner) is not None
+        assert runs.claim_one(tx, other.id, uuid4()) is not None
         assert runs.update(tx, ended.id, 1, status=RunStatus.SUCCEEDED)
-        assert [(row.id, row.lease_epoch, row.lease_owner) for row in runs.steal_all(tx, owner)] == [
-            (live.id, 2, owner)
-        ]
+    with database.transaction() as tx:
+        assert [(row.id, row.lease_epoch) for row in runs.claim_own(tx, owner, limit=1)] == [(mine.id, 2)]
+        assert [row.id for row in runs.claim_own(tx, owner, mine.id)] == [second.id]
         assert runs.claim_one(tx, ended.id, owner) is None
+        assert runs.claim(tx, owner) == []
+    with database.transaction() as tx:
+        assert runs.release(tx, owner) == 2
+    with database.transaction() as tx:
+        assert [row.id for row in runs.claim(tx, uuid4())] == [mine.id, second.id]
+
+
+def test_a_run_that_waits_is_claimed_when_all_before_it_have_ended(
+    database: Database, job: JobRow, new_run: NewRun
+) -> None:
+    first, second, owner = new_run(), new_run(), uuid4()
+    with database.transaction() as tx:
+        third = runs.create(tx, job, "schedule", trigger="schedule", after_run=second.id)
+        assert (third.status, third.reason) == ("queued", f"waits for run {second.id} of this job")
+    fourth = new_run()
+    with database.transaction() as tx:
+        assert [row.id for row in runs.claim(tx, owner)] == [first.id, second.id, fourth.id]
+        assert runs.update(tx, second.id, 1, status=RunStatus.SUCCEEDED)
+        assert runs.claim(tx, owner, behind=second.id) == []
+        assert runs.update(tx, first.id, 1, status=RunStatus.FAILED)
+        assert [row.id for row in runs.claim(tx, owner, behind=first.id)] == [third.id]
+
+
+def test_a_run_that_waits_and_is_cancelled_waits_no_longer(database: Database, job: JobRow, new_run: NewRun) -> None:
+    first, owner = new_run(), uuid4()
+    with database.transaction() as tx:
+        second = runs.create(tx, job, "schedule", trigger="schedule", after_run=first.id)
+        assert runs.claim_one(tx, second.id, owner) is None
+        assert runs.ask(tx, second.id, "cancel", "eve")
+        assert runs.claim_one(tx, second.id, owner) is not None
+
+
+def test_the_job_says_which_run_is_its_last(database: Database, job: JobRow, new_run: NewRun) -> None:
+    run = new_run()
+    with database.transaction() as tx:
+        row = jobs.get(tx, job.id)
+        assert row is not None
+        assert (row.last_run_id, row.last_run_at) == (run.id, run.created_at)
+        assert runs.claim_one(tx, run.id, uuid4()) is not None
+        assert runs.update(tx, run.id, 1, status=RunStatus.FAILED)
+        retry = runs.create_retry(tx, run.id, "eve")
+        row = jobs.get(tx, job.id)
+        assert row is not None
+        assert (row.last_run_id, retry.trigger) == (retry.id, "retry")
+
+
+def test_one_run_per_fire_time(database: Database, job: JobRow) -> None:
+    fire = job.created_at
+    with database.transaction() as tx:
+        assert runs.create(tx, job, "schedule", trigger="schedule", fire_time=fire).fire_time == fire
+        with pytest.raises(ConflictError, match="already"):
+            runs.create(tx, job, "schedule", trigger="schedule", fire_time=fire)
 
 
 def test_two_hubs_share_out_the_runs(database: Database, new_run: NewRun) -> None:

@@ -141,7 +141,9 @@ def test_an_old_epoch_writes_nothing(database: Database, run: RunRow, new_run: N
     other = new_run()
     with database.transaction() as tx:
         (row,) = transfers.insert_many(tx, run.id, [new(b"a")])
-        assert len(runs.steal_all(tx, uuid4())) == 2
+        assert run.lease_owner is not None
+        assert [row.id for row in runs.claim_own(tx, run.lease_owner)] == [run.id]
+        assert runs.claim_one(tx, other.id, uuid4()) is not None
     with database.transaction() as tx:
         assert not transfers.update_many(tx, run.id, run.lease_epoch, [TransferUpdate(row.id, "completed")])
         assert not transfers.update_many(tx, run.id + 1000, 0, [TransferUpdate(row.id, "completed")])
@@ -157,7 +159,8 @@ def test_taking_the_lease_waits_for_a_write_under_the_old_one(database: Database
 
     def take() -> None:
         with database.transaction() as other:
-            runs.steal_all(other, uuid4())
+            assert run.lease_owner is not None
+            runs.claim_own(other, run.lease_owner)
         taken.set()
 
     thread = threading.Thread(target=take)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,14 +18,20 @@ from fileflux.bus.bus import Bus
 from fileflux.clock import FakeClock
 from fileflux.errors import UnavailableError
 from fileflux.protocol.limits import Limits
-from fileflux.protocol.messages import BrowseResult, DoctorResult
+from fileflux.protocol.messages import BrowseResult, DoctorResult, ListResult, ListRules
 from fileflux.storage import jobs, runs, users
 from fileflux.storage.pages import Ask
+from fileflux.storage.plans import PlanRow
 from fileflux.storage.pool import Database
 from fileflux.storage.transfers import TransferRow
 from fileflux.web.app import create_app
 from fileflux.web.context import Role
 from fileflux.web.deps import Deps, LiveAgent
+from fileflux.web.worker_tasks import hub_tasks
+from fileflux.workers.tasks import describe_error, error_from
+from tests.routing import remember_builders
+
+remember_builders()
 
 SECRET = bytes(range(64))
 PASSWORD = "correct horse"
@@ -42,6 +49,7 @@ class ScriptedHub:
     browsed: list[tuple[int, str, str | None, int]] = field(default_factory=list)
     browse_answer: BrowseResult | None = None
     doctor_answer: DoctorResult | None = None
+    listed: list[ListResult] | None = None
     told: list[tuple[str, int]] = field(default_factory=list)
     """What runs were told of what people want of them."""
     live_chunks: dict[int, list[str]] = field(default_factory=dict)
@@ -97,6 +105,11 @@ class ScriptedHub:
             raise UnavailableError("the agent is not connected", code="agent_offline")
         return self.browse_answer
 
+    def listing(self, agent_id: int, path: str, rules: ListRules, seconds: float) -> Generator[ListResult]:
+        if self.listed is None:
+            raise UnavailableError("the agent is not connected", code="agent_offline")
+        yield from self.listed
+
     def examine(self, agent_id: int) -> DoctorResult:
         if self.doctor_answer is None:
             raise UnavailableError("the agent is not connected", code="agent_offline")
@@ -113,6 +126,34 @@ class ScriptedHub:
 
     def outdated(self, password_hash: str) -> bool:
         return password_hash.startswith("old")
+
+
+class InlineWork:
+    """What a worker process would do, here and now."""
+
+    def __init__(self) -> None:
+        self._tasks = hub_tasks({}, None)
+
+    def run(self, key: str, task: str, args: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
+        del key, timeout
+        try:
+            return self._tasks[task](args)
+        except Exception as error:
+            raise error_from(describe_error(error)) from error
+
+
+@dataclass
+class ScriptedPlanning:
+    """What was to be planned, and compared."""
+
+    begun: list[int] = field(default_factory=list)
+    compared: list[tuple[int, int]] = field(default_factory=list)
+
+    def begin(self, row: PlanRow) -> None:
+        self.begun.append(row.id)
+
+    def compare(self, plan_id: int, run_id: int) -> None:
+        self.compared.append((plan_id, run_id))
 
 
 @dataclass
@@ -156,7 +197,8 @@ def limits() -> Limits:
 
 @pytest.fixture
 def app(database: Database, hub: ScriptedHub, clock: FakeClock, limits: Limits) -> Flask:
-    return create_app(Deps(database, Bus(), limits, SECRET, clock, hub, hub, hub, hub))
+    work, planning = InlineWork(), ScriptedPlanning()
+    return create_app(Deps(database, Bus(), limits, SECRET, clock, hub, hub, hub, hub, work=work, planning=planning))
 
 
 @pytest.fixture

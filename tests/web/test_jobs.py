@@ -165,6 +165,8 @@ def test_an_edit_changes_what_it_names_and_nothing_else(
         "retry": {"attempts": 9, "delay": 7.0, "factor": 2.0},
         "enabled": False,
         "version": 2,
+        "last_run": run["created_at"],
+        "last_run_id": run["id"],
     }
     assert edited.json | {"updated_at": ""} == expected | {"updated_at": ""}
     assert edited.headers["ETag"] == '"2"'
@@ -202,6 +204,11 @@ def test_versions_are_kept_with_who_made_them(admin: Api, as_role, job_body: dic
         (3, "admin@example.org", False, "hourly"),
         (2, "operator@example.org", True, "hourly"),
         (1, "admin@example.org", True, "nightly"),
+    ]
+    assert [one["changes"] for one in first["items"] + rest["items"]] == [
+        {"enabled": [True, False]},
+        {"name": ["nightly", "hourly"]},
+        {},
     ]
     assert rest["next_cursor"] is None
     assert rest["items"][0]["job"].items() <= job.items()

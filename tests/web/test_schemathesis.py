@@ -56,6 +56,7 @@ def filled(hub: ScriptedHub, as_role) -> Api:
     """An admin whose own id no small number hits, of a hub in which there is something of everything."""
     hub.browse_answer = BrowseResult("request", "/srv", None, (), None)
     hub.doctor_answer = DoctorResult("request", ())
+    hub.listed = []
     with hub.database.transaction() as tx:
         for number in range(ROWS):
             users.create(tx, f"user{number}@example.org", "hash", "viewer")

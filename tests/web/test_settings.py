@@ -13,7 +13,11 @@ def test_they_are_shown_to_everybody_and_changed_by_administrators(as_role, admi
     first = viewer.get("/api/settings").json
     assert (first["site_name"], first["default_token_days"], first["max_key_days"]) == ("FileFlux", None, 365)
     assert (first["database"], first["tls"]) == ("embedded", False)
-    assert set(first) == {"site_name", "default_token_days", "max_key_days", "version", "database", "tls"}
+    assert set(first) == {
+        *("site_name", "default_token_days", "max_key_days", "history_days", "history_failed_days"),
+        *("webhook_allow", "bandwidth_timetable", "version", "database", "tls"),
+    }
+    assert (first["history_days"], first["history_failed_days"]) == (365, 365)
     assert "secret" not in viewer.get("/api/settings").text
     changed = admin.call("PATCH", "/api/settings", {"site_name": "Ärzte", "default_token_days": 30})
     assert changed.status_code == 200
@@ -27,6 +31,8 @@ NO_SETTINGS = (
     ({"site_name": "a\nb"}, "site_name"),
     ({"max_key_days": 0}, "max_key_days"),
     ({"max_key_days": None}, "max_key_days"),
+    ({"history_days": -1}, "history_days"),
+    ({"history_failed_days": None}, "history_failed_days"),
     ({"default_token_days": "30"}, "default_token_days"),
     ({"version": "9"}, "version"),
     ({"tls": True}, "tls"),

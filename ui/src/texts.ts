@@ -140,6 +140,11 @@ export const texts = {
     again: 'Run again',
     rate: 'Rate',
     left: 'Time left',
+    limit: 'Limit',
+    limitWhy: 'The lowest of the limits that apply, and who set it.',
+    limitOf: (allowed: string, by: string, until: string) =>
+      `${allowed}, by ${by === 'job' || by === 'timetable' ? `the ${by}` : by}${until ? ` until ${until}` : ''}`,
+    limitNothing: 'nothing moves',
     took: 'Took',
     average: 'Average rate',
     files: 'Files',

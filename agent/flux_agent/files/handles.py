@@ -14,6 +14,7 @@ from fileflux.protocol.messages import EntryKind
 
 NANOSECONDS_MAX = 2**63 - 1
 """The year 2262: times beyond it are taken for it, at both ends."""
+_UNSIGNED = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,16 @@ class Status:
     def identity(self) -> tuple[int, int]:
         """The same for every name and handle of this very file."""
         return self.device, self.inode
+
+    @property
+    def version(self) -> str:
+        """For the hub: the same as long as nothing was done to the file."""
+        return version_text(self.device, self.inode, self.size, self.mtime_ns, self.ctime_ns)
+
+
+def version_text(*numbers: int) -> str:
+    """Of device, inode, size, mtime and ctime."""
+    return "-".join(f"{number & _UNSIGNED:x}" for number in numbers)
 
 
 class File(Protocol):
@@ -111,11 +122,30 @@ class Directory(Protocol):
     def remove(self, name: str) -> None:
         """Remove a name that is no directory."""
 
+    def remove_directory(self, name: str) -> None:
+        """Remove a directory. Raises OSError unless it is empty."""
+
     def rename_over(self, old: str, new: str) -> None:
         """Rename, replacing a file that has the new name."""
 
     def rename_new(self, old: str, new: str) -> None:
         """Rename. Raises FileExistsError if anything has the new name, without a moment between looking and renaming."""
+
+    def move_new(self, old: str, to: Self, new: str) -> None:
+        """As ``rename_new``, into another directory. An error of its own, EXDEV, when that is on another file system."""
+
+    def link(self, old: str, new: str) -> None:
+        """Give a file a second name. Raises FileExistsError; not every file system can do it."""
+
+    def read_link(self, name: str) -> str:
+        """The text of a symbolic link."""
+        ...
+
+    def make_link(self, target: str, name: str) -> None:
+        """A new symbolic link with this text."""
+
+    def set_link_mtime(self, name: str, mtime_ns: int) -> None:
+        """Of a symbolic link itself."""
 
     def set_mode(self, mode: int) -> None: ...
 

@@ -63,17 +63,18 @@ def is_kernel_file_system(fd: int) -> bool:
     return (answer.f_type & 0xFFFFFFFF) in _KERNEL_FILE_SYSTEMS
 
 
-def rename_new(directory: int, old: str, new: str) -> None:
-    """Rename inside an open directory. Raises FileExistsError if anything has the new name."""
+def rename_new(directory: int, old: str, new: str, target: int | None = None) -> None:
+    """Rename inside an open directory, or into ``target``. Raises FileExistsError if anything has the new name."""
+    target = directory if target is None else target
     if _renameat2 is not None:
         names = os.fsencode(old), os.fsencode(new)
-        if _renameat2(directory, names[0], directory, names[1], _RENAME_NOREPLACE) == 0:
+        if _renameat2(directory, names[0], target, names[1], _RENAME_NOREPLACE) == 0:
             return
         error = _os_error(new)
         if error.errno not in _UNSUPPORTED:
             raise error
     # Only one of two links to a name succeeds, too. A crash in between leaves a second name, which the next attempt removes.
-    os.link(old, new, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    os.link(old, new, src_dir_fd=directory, dst_dir_fd=target, follow_symlinks=False)
     os.unlink(old, dir_fd=directory)
 
 

@@ -191,11 +191,29 @@ class PosixDirectory(_Handle):
     def remove(self, name: str) -> None:
         os.unlink(name, dir_fd=self._fd)
 
+    def remove_directory(self, name: str) -> None:
+        os.rmdir(name, dir_fd=self._fd)
+
     def rename_over(self, old: str, new: str) -> None:
         os.rename(old, new, src_dir_fd=self._fd, dst_dir_fd=self._fd)
 
     def rename_new(self, old: str, new: str) -> None:
         rename_new(self._fd, old, new)
+
+    def move_new(self, old: str, to: Self, new: str) -> None:
+        rename_new(self._fd, old, new, to._fd)
+
+    def link(self, old: str, new: str) -> None:
+        os.link(old, new, src_dir_fd=self._fd, dst_dir_fd=self._fd, follow_symlinks=False)
+
+    def read_link(self, name: str) -> str:
+        return os.readlink(name, dir_fd=self._fd)
+
+    def make_link(self, target: str, name: str) -> None:
+        os.symlink(target, name, dir_fd=self._fd)
+
+    def set_link_mtime(self, name: str, mtime_ns: int) -> None:
+        os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=self._fd, follow_symlinks=False)
 
     def sync(self) -> None:
         try:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import PurePath
 from typing import Final
 
 from fileflux.errors import TransferError
 from fileflux.protocol.limits import MAX_NAME_BYTES
+from fileflux.protocol.messages import MovedKind
 from flux_agent.files.faults import shown, transfer_error
 from flux_agent.files.handles import Directory, File, Status
 from flux_agent.files.system import own_user
@@ -85,16 +86,16 @@ def _is_own(status: Status) -> bool:
 
 
 def remove_part(directory: Directory, name: str) -> None:
-    """Remove a part of this user; anything else of that name, or nothing, is left as it is."""
+    """Remove a part of this user, or the link that it was made; anything else of that name, or nothing, is left as it is."""
     seen = directory.status_of(name)
-    if seen is not None and seen.kind == "file" and seen.owner == own_user():
+    if seen is not None and seen.kind in ("file", "symlink") and seen.owner == own_user():
         directory.remove(name)
 
 
-def check_replaceable(existing: Status, directory: Status, path: str) -> None:
-    """Raises TransferError unless what stands at the final name is a file that a rename may replace."""
-    if existing.kind != "file":
-        names = {"directory": "a directory", "symlink": "a symbolic link"}
+def check_replaceable(existing: Status, directory: Status, path: str, kind: MovedKind = "file") -> None:
+    """Raises TransferError unless what stands at the final name is of this kind and a rename may replace it."""
+    if existing.kind != kind:
+        names = {"file": "a file", "directory": "a directory", "symlink": "a symbolic link"}
         what = names.get(existing.kind, "not a regular file")
         raise TransferError(f"{shown(path)} is {what}; nothing was overwritten", code="not_regular")
     if existing.device != directory.device:
@@ -109,15 +110,19 @@ def check_not_read_only(existing: Status, path: str) -> None:
 
 def free_name(directory: Directory, name: str, path: str) -> str:
     """``name (1).ext``, or the first higher number that is free."""
-    suffix = PurePath(name).suffix
-    stem = name.removesuffix(suffix)
     for number in range(1, _FREE_NAMES_MAX):
-        mark = f" ({number})"
-        room = MAX_NAME_BYTES - len(os.fsencode(mark + suffix))
-        candidate = os.fsdecode(_cut(os.fsencode(stem), room)) + mark + suffix
+        candidate = numbered(name, number)
         if directory.status_of(candidate) is None:
             return candidate
     raise TransferError(f"{shown(path)}: no free name up to number {_FREE_NAMES_MAX}", code="exists")
+
+
+def numbered(name: str, number: int) -> str:
+    """``name (number).ext``, cut to what a name may have."""
+    suffix = PurePath(name).suffix
+    mark = f" ({number})"
+    room = MAX_NAME_BYTES - len(os.fsencode(mark + suffix))
+    return os.fsdecode(_cut(os.fsencode(name.removesuffix(suffix)), room)) + mark + suffix
 
 
 def _cut(text: bytes, room: int) -> bytes:
@@ -136,16 +141,28 @@ def apply_metadata(file: File, *, mode: int, mtime_ns: int | None) -> None:
         file.set_mtime(mtime_ns)
 
 
-def publish(directory: Directory, part: str, final: str, *, replace: bool, path: str) -> None:
+def publish(
+    directory: Directory,
+    part: str,
+    final: str,
+    *,
+    replace: bool,
+    path: str,
+    kind: MovedKind = "file",
+    keep: Callable[[], None] | None = None,
+) -> None:
     """Rename the synced part to its final name and sync the directory.
 
-    Without ``replace`` the name must be new: TransferError(exists) if it is not. A directory, link, FIFO or device is never replaced.
+    Without ``replace`` the name must be new: TransferError(exists) if it is not. What is not of ``kind`` is never replaced. ``keep`` is called
+    right before something is.
     """
     try:
         if replace:
             existing = directory.status_of(final)
             if existing is not None:
-                check_replaceable(existing, directory.status(), path)
+                check_replaceable(existing, directory.status(), path, kind)
+                if keep is not None:
+                    keep()
             directory.rename_over(part, final)
         else:
             directory.rename_new(part, final)

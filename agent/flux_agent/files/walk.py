@@ -1,7 +1,7 @@
 """What a job's path holds: a file, a directory's contents or what a glob matches, in pages.
 
-Nothing is followed and nothing is sorted, so memory stays flat: kept are, for the directory that is read and each one above it, the names
-of sub-directories still to be read. Directories are opened anew from the root, one component at a time, so no handles pile up however
+Nothing is sorted, and nothing is followed unless the job says so, so memory stays flat: kept are, for the directory that is read and each
+one above it, the names of sub-directories still to be read. Directories are opened anew from the root, one component at a time, so no handles pile up however
 deep a tree is; the length of paths bounds its depth.
 """
 
@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from fileflux.errors import FluxError, TransferError
 from fileflux.jobs.filters import Glob, Rules, compile_glob, is_glob
 from fileflux.protocol.limits import KIB, MAX_ITEMS, MAX_PATH_BYTES
-from fileflux.protocol.messages import EntryKind, PathType
+from fileflux.protocol.messages import EntryKind, PathType, Symlinks
+from flux_agent.files.archive import ARCHIVE, Release
 from flux_agent.files.faults import shown, transfer_error
 from flux_agent.files.guard import is_part_name
 from flux_agent.files.handles import Status
+from flux_agent.files.links import LinkError, follow, look
 from flux_agent.files.roots import Place, Roots
 from flux_agent.files.target import Target
 
@@ -27,19 +30,20 @@ PAGE_BYTES: Final = 384 * KIB
 """Of JSON, estimated: well under ``max_text_bytes`` when every name is as long as it can be."""
 SCAN_MAX: Final = 20_000
 """Entries looked at for one page, about 0.3 s of a worker: where filters leave little, pages may be short or empty."""
-_ITEM_BYTES: Final = 120
+_ITEM_BYTES: Final = 150
 _SIZE_MAX: Final = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One entry; ``path`` is relative to the listing's base."""
+    """One entry; ``path`` is relative to the listing's base. ``code``: why it is not to be moved (``messages.Entry``)."""
 
     path: str
     kind: EntryKind
     size: int
     mtime_ns: int
     mode: int
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +82,32 @@ class Listing:
     """
 
     def __init__(
-        self, roots: Roots, path: str, rules: Rules, *, recursive: bool, destination: Target | None = None
+        self,
+        roots: Roots,
+        path: str,
+        rules: Rules,
+        *,
+        recursive: bool,
+        destination: Target | None = None,
+        symlinks: Symlinks = "skip",
+        min_age_s: float = 0.0,
+        release: Release | None = None,
+        write: bool = False,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        """``destination``: where the job writes, if that is at this agent too; it is left out."""
+        """``destination``: where the job writes, if that is at this agent too; it is left out, as the archive of ``release`` is.
+
+        ``write``: ``path`` is where a job writes, so it is to be below a write root.
+        """
         self._roots = roots
         self._destination = destination
-        self._way_to_destination: tuple[str, ...] | None = None
+        self._symlinks = symlinks
+        self._min_age_ns = int(min_age_s * 1e9)
+        self._release = release or Release()
+        self._write = write
+        self._now = now
+        # What is left out: a place, and the way to it from the base if it is below.
+        self._left_out: list[tuple[Target, tuple[str, ...] | None]] = []
         self._rules = rules
         self._recursive = recursive
         self._globs: tuple[Glob, ...] = ()
@@ -131,7 +155,7 @@ class Listing:
 
     def _open(self, path: str) -> None:
         roots = self._roots
-        place = roots.resolve(path, write=False)
+        place = roots.resolve(path, write=self._write)
         if not place.components:
             roots.open_directory(place).close()
             self._begin(place, "directory")
@@ -155,8 +179,9 @@ class Listing:
             roots.check_file(seen, place)
             self._refuse_destination(place)
             self._refuse_destination(place.parent)
+            self._release.check(roots, place.parent)
             self.base, self.path_type = place.parent, "file"
-            self._items = iter((_found(place.name, seen),))
+            self._items = iter((self._aged(_found(place.name, seen)),))
 
     def _refuse_destination(self, place: Place) -> None:
         if self._destination is not None and self._destination.is_at(place):
@@ -175,8 +200,12 @@ class Listing:
     def _begin(self, base: Place, path_type: PathType) -> None:
         self.base, self.path_type = base, path_type
         self._refuse_destination(base)
+        self._release.check(self._roots, base)
         if self._destination is not None:
-            self._way_to_destination = self._destination.below(base)
+            self._left_out.append((self._destination, self._destination.below(base)))
+        if self._release.on_success == "archive":
+            archive = Target(self._roots, self._release.archive_path(base.path))
+            self._left_out.append((archive, archive.below(base)))
         self._items = self._walk()
 
     def _walk(self) -> Iterator[_Item]:
@@ -199,7 +228,8 @@ class Listing:
         """Yield what stands in one directory and put the sub-directories to be read into ``names``; its identity, if it could be read."""
         shown_path = "/".join(path)
         try:
-            directory = self._roots.open_directory(self.base.below(path))
+            place = self.base.below(path)
+            directory = self._roots.open_directory(follow(self._roots, place) if self._symlinks == "follow" else place)
         except FluxError as error:
             # What vanished since its name was read was not there.
             yield None if path and error.code == "not_found" else Trouble(shown_path, error.code, error.message)
@@ -211,20 +241,15 @@ class Listing:
                 return None
             inside = any(self._is_matched(path[:depth], is_dir=True) for depth in range(1, len(path) + 1))
             own = self._roots.private_identities()
-            target = None if self._destination is None else self._destination.identity()
+            left_out = [(way, target.identity()) for target, way in self._left_out]
             try:
                 for name, status in directory.entries():
-                    if not self._is_destination((*path, name), status, target):
+                    if not _is_any((*path, name), status, left_out):
                         yield self._sort_in((*path, name), status, names, inside=inside, own=own)
             except OSError as error:
                 failure = transfer_error(error, shown_path)
                 yield Trouble(shown_path, failure.code, failure.message)
         return identity
-
-    def _is_destination(self, parts: tuple[str, ...], status: Status | OSError, target: tuple[int, int] | None) -> bool:
-        if self._destination is None:
-            return False
-        return parts == self._way_to_destination or (not isinstance(status, OSError) and status.identity == target)
 
     def _sort_in(
         self,
@@ -243,18 +268,33 @@ class Listing:
         if isinstance(status, OSError):
             failure = transfer_error(status, path)
             return Trouble(path, failure.code, failure.message)
+        code = ""
+        if status.kind == "symlink" and self._symlinks == "follow":
+            try:
+                status = look(self._roots, self.base.below(parts))[1]
+            except LinkError as error:
+                code = error.why
+            except FluxError as error:
+                return Trouble(path, error.code, error.message)
         if status.size > _SIZE_MAX:
             return Trouble(path, "too_large", f"{shown(path)} has {status.size} bytes")
         if status.identity in own:
             # The agent's own folder: reported, as a link is, and left alone.
             return _found(path, status, "other")
         is_dir = status.kind == "directory"
+        if is_dir and parts[-1] == ARCHIVE:
+            return None
         matched = inside or not self._globs or self._is_matched(parts, is_dir=is_dir)
         if is_dir:
             if self._enters(path, parts, matched=matched):
                 names.append(parts[-1])
             matched = matched and self._recursive
-        return _found(path, status) if matched and self._rules(path, is_dir) else None
+        return self._aged(_found(path, status, code=code)) if matched and self._rules(path, is_dir) else None
+
+    def _aged(self, found: Found) -> Found:
+        """By this machine's clock, which gave the file its time as well."""
+        young = self._min_age_ns and self._now() * 1e9 - found.mtime_ns < self._min_age_ns
+        return replace(found, code="young") if young and not found.code and found.kind != "directory" else found
 
     def _enters(self, path: str, parts: tuple[str, ...], *, matched: bool) -> bool:
         if not self._rules.enters(path):
@@ -267,5 +307,16 @@ class Listing:
         return any((is_dir or not glob.directories_only) and glob.matches(parts) for glob in self._globs)
 
 
-def _found(path: str, status: Status, kind: EntryKind | None = None) -> Found:
-    return Found(path, kind or status.kind, status.size, status.mtime_ns, status.mode)
+def _found(path: str, status: Status, kind: EntryKind | None = None, code: str = "") -> Found:
+    return Found(path, kind or status.kind, status.size, status.mtime_ns, status.mode, code)
+
+
+def _is_any(
+    parts: tuple[str, ...],
+    status: Status | OSError,
+    places: list[tuple[tuple[str, ...] | None, tuple[int, int] | None]],
+) -> bool:
+    """Whether an entry is one of these places, by its way or by what it is."""
+    return any(
+        parts == way or (not isinstance(status, OSError) and status.identity == identity) for way, identity in places
+    )

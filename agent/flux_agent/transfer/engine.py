@@ -169,7 +169,7 @@ class Engine:
                 self._each(message.items, lambda item: self._to_sink(item, lambda sink: sink.same(item.chunks, now)))
             case m.TransferCommit():
                 self._each(message.items, lambda item: self._to_sink(item, lambda sink: sink.committed(item, now)))
-            case m.TransferRelease():
+            case m.TransferRelease() if message.request_id is None:
                 self._each(message.items, self._released)
             case m.CancelTransfer():
                 self._each(message.items, self._cancelled)

@@ -14,7 +14,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from fileflux.errors import TransferError
 from fileflux.protocol.frames import total_chunks
 from fileflux.protocol.limits import MIB
-from flux_agent.files.handles import File
+from flux_agent.files.links import SourceFile
 
 OPEN_MAX: Final = 32
 """Transfers with open files in one worker; each has up to three descriptors."""
@@ -75,7 +75,7 @@ class FileHashes:
         self._buffer = bytearray(READ_STEP)
 
     def advance(
-        self, key: Key, file: File, size: int, chunk_size: int, upto: int, short_code: str
+        self, key: Key, file: SourceFile, size: int, chunk_size: int, upto: int, short_code: str
     ) -> tuple[int, str | None]:
         """Hash on to chunk ``upto`` or as far as one task may go: how many chunks are in now, and the hash once all are.
 
@@ -102,7 +102,7 @@ class FileHashes:
         for key in [key for key in self._states if key[0] == wire]:
             del self._states[key]
 
-    def digest(self, file: File, start: int, length: int, short_code: str) -> bytes:
+    def digest(self, file: SourceFile, start: int, length: int, short_code: str) -> bytes:
         """SHA-256 of a part of a file. Raises TransferError(short_code) when the file ends too early."""
         fresh = hashlib.sha256()
         self.feed(fresh, file, start, length, short_code)
@@ -111,7 +111,7 @@ class FileHashes:
     def feed(
         self,
         into: hashlib._Hash,
-        file: File,
+        file: SourceFile,
         start: int,
         length: int,
         short_code: str,

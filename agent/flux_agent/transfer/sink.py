@@ -83,6 +83,7 @@ class SinkMachine(Machine):
                 attempt=self._attempt,
                 final_path=request.final_path,
                 have=request.have,
+                kind=request.kind,
             )
         ]
 
@@ -344,6 +345,7 @@ class SinkMachine(Machine):
                 conflict=request.conflict,
                 attempt=self._attempt,
                 reread=request.verify == "reread",
+                keep_versions=request.keep_versions,
             )
         ]
 

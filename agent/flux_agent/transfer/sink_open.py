@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from fileflux.errors import RefusedPathError, TransferError
 from fileflux.protocol.frames import total_chunks
+from fileflux.protocol.limits import MAX_PATH_BYTES
+from fileflux.protocol.messages import MovedKind
 from flux_agent.files import publish
 from flux_agent.files.faults import naming, shown
 from flux_agent.files.guard import is_part_name, part_name
@@ -26,6 +28,7 @@ class SinkHandle:
     """An opened sink for the other workers. ``components`` lead from the root to the final name.
 
     ``old``: device, inode, size, mtime and ctime of the file at the final name whose chunks are compared (basis ``final``).
+    ``kind: symlink``: what arrives is the text of a link.
     """
 
     root: int
@@ -38,6 +41,7 @@ class SinkHandle:
     chunk_size: int
     basis: str | None
     old: list[int] | None
+    kind: MovedKind = "file"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -67,6 +71,8 @@ def open_sink(roots: Roots, default_mode: int, args: dict[str, Any]) -> tuple[di
     """The value of ``sink_open``, and what was opened unless nothing is to be sent."""
     total = total_chunks(args["size"], args["chunk_size"])
     place = _final_place(roots, args)
+    if args.get("kind") == "symlink" and args["size"] > MAX_PATH_BYTES:
+        raise TransferError(f"{shown(place.path)}: no link has a text of {args['size']} bytes", code="refused_path")
     part = part_name(args["part"])
     existing: Status | None = None
     found = roots.find_directory(place.parent)
@@ -107,6 +113,7 @@ def open_sink(roots: Roots, default_mode: int, args: dict[str, Any]) -> tuple[di
                 args["chunk_size"],
                 basis,
                 old,
+                args.get("kind", "file"),
             )
     except BaseException:
         if file is not None:
@@ -162,7 +169,7 @@ def _decide(directory: Directory, existing: Status, place: Place, args: dict[str
             return "equal", place
         name = publish.free_name(directory, place.name, place.path)
         return "go", Place(place.root, (*place.components[:-1], name))
-    publish.check_replaceable(existing, directory.status(), place.path)
+    publish.check_replaceable(existing, directory.status(), place.path, args.get("kind", "file"))
     if first and _is_equal(existing, args):
         return "equal", place
     if not first and existing.size == args["size"]:
@@ -172,12 +179,14 @@ def _decide(directory: Directory, existing: Status, place: Place, args: dict[str
         return "skipped", place
     if conflict in ("fail", "rename"):
         raise TransferError(f"{shown(place.path)} exists already", code="exists")
-    publish.check_not_read_only(existing, place.path)
+    if existing.kind == "file":
+        publish.check_not_read_only(existing, place.path)
     return "go", place
 
 
 def _is_equal(existing: Status, args: dict[str, Any]) -> bool:
-    return existing.kind == "file" and existing.size == args["size"] and existing.mtime_ns == args["mtime_ns"]
+    known = existing.kind, existing.size, existing.mtime_ns
+    return known == (args.get("kind", "file"), args["size"], args["mtime_ns"])
 
 
 def _basis(

@@ -106,10 +106,11 @@ class SinkTasks:
     def commit(self, args: dict[str, Any]) -> dict[str, Any]:
         handle, place = self._handle(args)
         with naming(place.path), self._open_directory(handle, place) as directory:
-            commit = Commit(self._roots, directory, place, self._hashes, self._default_mode, args)
+            commit = Commit(self._roots, directory, place, self._hashes, self._default_mode, handle.kind, args)
             if args["attempt"] > 1 and commit.is_delivered():
                 publish.remove_part(directory, handle.part)
                 directory.sync()
+                commit.prune()
                 return commit.value(delivered=True)
             sink = self._sink(args["wire"], handle, place)
             replace = commit.prepare(sink.part, handle.part)
@@ -118,7 +119,7 @@ class SinkTasks:
             except OSError:
                 self._void(args["wire"], handle, directory)
                 raise
-            publish.publish(directory, handle.part, place.name, replace=replace, path=place.path)
+            commit.publish(sink.part, handle.part, replace=replace)
             return commit.value(delivered=False)
 
     def close(self, args: dict[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,8 @@ class SourceMachine(Machine):
                 name=request.name,
                 chunk_size=request.chunk_size,
                 prefix=request.on_change == "prefix",
+                kind=request.kind,
+                follow=request.symlinks == "follow",
             )
         ]
 
@@ -115,6 +117,9 @@ class SourceMachine(Machine):
         if self.state is State.WAITING:
             self._early_up_to = max(self._early_up_to, item.up_to)
             return []
+        if item.lower:
+            self._window.lower(item.up_to)
+            return []
         self._window.grant(item.up_to)
         if self._stalled_at is not None:
             self.times.window += now - self._stalled_at
@@ -135,7 +140,7 @@ class SourceMachine(Machine):
         return [FramesReady(), *self._advance(now)]
 
     def released(self) -> list[Effect]:
-        """The file stands at the destination. Only ``keep`` is known so far: nothing is to be done here."""
+        """The file stands at the destination, and what becomes of it here is asked for apart from this."""
         if self._is_closing():
             return []
         if not self._completed or step(self.state, Event.RELEASED) is None:

@@ -12,16 +12,21 @@ from fileflux.errors import LocalProtocolError, TransferError
 from fileflux.protocol.compression import CODE_NAMES, NONE, compress
 from fileflux.protocol.frames import FrameHeader, chunk_length, total_chunks
 from fileflux.protocol.limits import HEADER_SIZE
+from fileflux.protocol.messages import MovedKind
 from fileflux.workers.slots import ArenaView
 from flux_agent.files.faults import naming, shown
-from flux_agent.files.handles import File, Status
+from flux_agent.files.handles import Status, version_text
+from flux_agent.files.links import OpenLink, SourceFile, follow
 from flux_agent.files.roots import Place, Roots
 from flux_agent.transfer.open_files import FileHashes, Key, OpenFiles
 
 
 @dataclass(frozen=True, slots=True)
 class SourceHandle:
-    """An opened source for the other workers: where it is and what it was when it was opened. ``prefix``: it may grow."""
+    """An opened source for the other workers: where it is and what it was when it was opened.
+
+    ``prefix``: it may grow. ``kind: symlink``: the link itself; its content is the text of its target.
+    """
 
     root: int
     components: list[str]
@@ -33,6 +38,7 @@ class SourceHandle:
     ctime_ns: int
     chunk_size: int
     prefix: bool
+    kind: MovedKind = "file"
 
     def is_same(self, status: Status) -> bool:
         """Whether the file is still what it was."""
@@ -45,7 +51,7 @@ class SourceHandle:
     @property
     def identity(self) -> str:
         """For the hub: the same as long as the file is."""
-        return f"{self.device:x}-{self.inode:x}-{self.size:x}-{self.mtime_ns:x}-{self.ctime_ns:x}"
+        return version_text(self.device, self.inode, self.size, self.mtime_ns, self.ctime_ns)
 
 
 class SourceTasks:
@@ -55,14 +61,17 @@ class SourceTasks:
         self._roots = roots
         self._arena = arena
         self._clock = clock
-        self._files: OpenFiles[File] = OpenFiles()
+        self._files: OpenFiles[SourceFile] = OpenFiles()
         self._hashes = FileHashes()
 
     def open(self, args: dict[str, Any]) -> dict[str, Any]:
         place = self._roots.resolve(args["path"], args["name"], write=False)
+        if args.get("follow"):
+            place = follow(self._roots, place)
         if not place.components:
             raise TransferError(f"{shown(place.path)} is a directory", code="not_regular")
-        file, status = self._open(place)
+        kind: MovedKind = args.get("kind", "file")
+        file, status = self._open(place, kind)
         try:
             total_chunks(status.size, args["chunk_size"])
         except TransferError:
@@ -79,6 +88,7 @@ class SourceTasks:
             status.ctime_ns,
             args["chunk_size"],
             args.get("prefix", False),
+            kind,
         )
         self._files.put((args["wire"], handle.token), file)
         return {
@@ -176,17 +186,20 @@ class SourceTasks:
     def _key(wire: int, handle: SourceHandle) -> Key:
         return wire, handle.token
 
-    def _file(self, wire: int, handle: SourceHandle) -> File:
+    def _file(self, wire: int, handle: SourceHandle) -> SourceFile:
         place = self._roots.place(handle.root, handle.components)
         return self._files.get(self._key(wire, handle), lambda: self._reopen(handle, place))
 
-    def _open(self, place: Place) -> tuple[File, Status]:
+    def _open(self, place: Place, kind: MovedKind) -> tuple[SourceFile, Status]:
         with self._roots.open_directory(place.parent) as directory:
+            if kind == "symlink":
+                link = OpenLink(self._roots, place)
+                return link, link.status()
             return self._roots.open_file(directory, place)
 
-    def _reopen(self, handle: SourceHandle, place: Place) -> File:
+    def _reopen(self, handle: SourceHandle, place: Place) -> SourceFile:
         try:
-            file, status = self._open(place)
+            file, status = self._open(place, handle.kind)
         except TransferError as error:
             if error.code in ("not_found", "not_regular", "refused_path"):
                 raise self._changed(place, "it was removed or replaced") from None

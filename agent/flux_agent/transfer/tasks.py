@@ -8,23 +8,30 @@ throughout. Paths are text as ``os.fsdecode`` gives it.
 
 | task | arguments | value |
 |---|---|---|
-| source_open | wire, path, name, chunk_size, prefix | handle, size, mtime_ns, mode, identity |
+| source_open | wire, path, name, chunk_size, prefix, kind, follow | handle, size, mtime_ns, mode, identity |
 | source_chunk | wire, handle, index, have (hash or None), compression, slot (57 bytes + chunk) | sha, size, same, frame (bytes in the slot, 0 if same), compression, times {read, hash, compress} in µs |
 | source_hash, sink_hash | wire, handle, upto (chunks) | position (chunks hashed; may be short of upto: call again), sha256 or None before the end |
 | source_check | wire, handle | nothing; source_changed |
 | source_close | wire | nothing |
-| sink_open | wire, path, name, landing, part, size, mtime_ns, mode, chunk_size, conflict, preserve_mtime, attempt, final_path or None, have | handle, state, final_path, basis, have_count; handle is None when state is equal or skipped |
+| sink_open | wire, path, name, landing, part, size, mtime_ns, mode, chunk_size, conflict, preserve_mtime, attempt, final_path or None, have, kind | handle, state, final_path, basis, have_count; handle is None when state is equal or skipped |
 | sink_have | wire, handle, first, count | hashes (one after the other) |
 | sink_write | wire, handle, slot (the frame) | index, size, sha; or nack (reason), index (-1: the header cannot be read) |
 | sink_copy | wire, handle, index, sha | nothing; stale_have |
 | sink_sync | wire, handle | nothing; after an error the part is removed: close, and open a new attempt |
-| sink_commit | wire, handle, size, file_sha256 or None, ours, mtime_ns, mode, preserve_mtime, preserve_mode, conflict, attempt, reread | sha256, size, final_path, delivered (an earlier attempt had done it) |
+| sink_commit | wire, handle, size, file_sha256 or None, ours, mtime_ns, mode, preserve_mtime, preserve_mode, conflict, attempt, reread, keep_versions | sha256, size, final_path, delivered (an earlier attempt had done it) |
 | sink_close | wire, handle or None, discard | nothing |
 | discard_part | directory, part | nothing; what is missing is no error |
 | dir_apply | base, items [{path, mode or None, mtime_ns or None}] | errors [{path, code, message}] |
-| list_page | request_id, path, page, page_size, rules {include, exclude, recursive}, destination or None | the fields of ListResult; worker_died: its earlier pages were another worker's |
+| delete_paths | base, items [{path, directory, size, mtime_ns}] | errors [{path, code, message}] of those that stay |
+| release | path, archive, again, items [{name, on_success, identity}] | answers [{code, message}], one for each item |
+| list_page | request_id, path, page, page_size, rules {include, exclude, recursive, min_age_s, symlinks}, destination or None, on_success, archive, write | the fields of ListResult; worker_died: its earlier pages were another worker's |
 | list_cancel | request_id | nothing |
 | browse | path ("": the roots), after (a name or None), limit | path, parent ("": the roots; None: there is nothing above), items [{name, kind, size, mtime_ns, mode, read, write}], following (a name or None) |
+| watch_scan | watch, first, rules; with first also path, destination or None, on_success, archive, marker | last, files [[path, size, mtime_ns]]; with last also base, path_type, directories (absolute) |
+| watch_open | watch, directories | nothing; no_events: the system gives none here |
+| watch_events | watch | events [[1 added, 2 changed or 3 gone, absolute path]], more (some are missing) |
+| watch_look | watch, paths | sights [[kind, size, mtime_ns, ctime_ns, mode, young_s, marked] or None], one for each path |
+| watch_end | watch | nothing |
 | check_roots | nothing | checks [{status, found, advice}] of each root, for `flux-agent doctor` |
 | disk_usage | nothing | roots [{path, read, write, total, free}] |
 """  # noqa: E501  # a table's rows cannot be broken
@@ -39,9 +46,12 @@ from fileflux.errors import RefusedPathError, RemoteProtocolError, TransferError
 from fileflux.workers.slots import ArenaView
 from fileflux.workers.tasks import Task, describe_os_error
 from flux_agent.files.roots import Roots
+from flux_agent.transfer.delete_tasks import DeleteTasks
+from flux_agent.transfer.release_tasks import ReleaseTasks
 from flux_agent.transfer.sink_tasks import SinkTasks
 from flux_agent.transfer.source_tasks import SourceTasks
 from flux_agent.transfer.tree_tasks import TreeTasks
+from flux_agent.watch.tasks import WatchTasks
 
 
 def agent_tasks(init: dict[str, Any], arena: ArenaView | None) -> Mapping[str, Task]:
@@ -53,6 +63,7 @@ def agent_tasks(init: dict[str, Any], arena: ArenaView | None) -> Mapping[str, T
     source = SourceTasks(roots, arena, SystemClock())
     sink = SinkTasks(roots, arena)
     tree = TreeTasks(roots)
+    watch = WatchTasks(roots)
     tasks: dict[str, Task] = {
         "source_open": source.open,
         "source_chunk": source.chunk,
@@ -67,11 +78,18 @@ def agent_tasks(init: dict[str, Any], arena: ArenaView | None) -> Mapping[str, T
         "sink_hash": sink.hash,
         "sink_commit": sink.commit,
         "sink_close": sink.close,
+        "delete_paths": DeleteTasks(roots).delete_paths,
+        "release": ReleaseTasks(roots).release,
         "discard_part": tree.discard_part,
         "dir_apply": tree.dir_apply,
         "list_page": tree.list_page,
         "list_cancel": tree.list_cancel,
         "browse": tree.browse,
+        "watch_scan": watch.scan,
+        "watch_open": watch.open,
+        "watch_events": watch.events,
+        "watch_look": watch.look,
+        "watch_end": watch.end,
         "check_roots": tree.check_roots,
         "disk_usage": tree.disk_usage,
     }

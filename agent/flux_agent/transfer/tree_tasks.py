@@ -11,6 +11,7 @@ from fileflux.jobs.filters import compile_rules
 from fileflux.protocol.names import check_relative
 from flux_agent.doctor_roots import check_roots
 from flux_agent.files import publish
+from flux_agent.files.archive import Release
 from flux_agent.files.browse import Shown, browse
 from flux_agent.files.faults import naming
 from flux_agent.files.guard import part_name
@@ -136,7 +137,17 @@ class TreeTasks:
         rules = args["rules"]
         matches = compile_rules(rules["include"], rules["exclude"])
         destination = Target(self._roots, args["destination"]) if args["destination"] is not None else None
-        return Listing(self._roots, args["path"], matches, recursive=rules["recursive"], destination=destination)
+        return Listing(
+            self._roots,
+            args["path"],
+            matches,
+            recursive=rules["recursive"],
+            destination=destination,
+            symlinks=rules.get("symlinks", "skip"),
+            min_age_s=rules.get("min_age_s", 0.0),
+            release=Release(args.get("on_success", "keep"), args.get("archive", "")),
+            write=args.get("write", False),
+        )
 
     def _remember(self, request_id: int, opened: _Open) -> None:
         self._listings[request_id] = opened

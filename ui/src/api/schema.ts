@@ -82,8 +82,8 @@ export interface paths {
     options?: never;
     head?: never;
     /**
-     * Change its name, description or tags. Jobs name agents by id, so they go on.
-     * @description Change its name, description or tags. Jobs name agents by id, so they go on.
+     * Change its name, description, tags or limits. Jobs name agents by id, so they go on; limits take effect on what moves now.
+     * @description Change its name, description, tags or limits. Jobs name agents by id, so they go on; limits take effect on what moves now.
      *
      *     For the roles admin. API keys need the scope `agents:write`.
      */
@@ -486,8 +486,8 @@ export interface paths {
     options?: never;
     head?: never;
     /**
-     * Change some fields of a job. Runs that are there already go on as they were started.
-     * @description Change some fields of a job. Runs that are there already go on as they were started.
+     * Change some fields of a job. Live runs follow `bandwidth_limit`, `priority` and `parallel`, and go on as they were started else.
+     * @description Change some fields of a job. Live runs follow `bandwidth_limit`, `priority` and `parallel`, and go on as they were started else.
      *
      *     For the roles admin, operator. API keys need the scope `jobs:write`.
      */
@@ -542,6 +542,56 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/jobs/{job_id}/plan': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        job_id: number;
+      };
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Find out what a run of the job would do: both agents are asked, and nothing is changed. Follow it at Location.
+     * @description Find out what a run of the job would do: both agents are asked, and nothing is changed. Follow it at Location.
+     *
+     *     409 `plan_running` while another plan of the job is being made.
+     *
+     *     For the roles admin, operator. API keys need the scope `jobs:run`.
+     */
+    post: operations['plan_job'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/jobs/{job_id}/plans': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        job_id: number;
+      };
+      cookie?: never;
+    };
+    /**
+     * The job's plans of the last days, newest first.
+     * @description The job's plans of the last days, newest first.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `jobs:read`.
+     */
+    get: operations['list_plans'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/jobs/{job_id}/run': {
     parameters: {
       query?: never;
@@ -584,6 +634,100 @@ export interface paths {
     get: operations['list_versions'];
     put?: never;
     post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/jobs/{job_id}/watch': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        job_id: number;
+      };
+      cookie?: never;
+    };
+    /**
+     * How the watch of a job does, and what it has seen.
+     * @description How the watch of a job does, and what it has seen.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `jobs:read`.
+     */
+    get: operations['show_watch'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/jobs/export': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * All jobs but those made for one run, as a file that can be imported again. Fields that are as they would be anyway are left out.
+     * @description All jobs but those made for one run, as a file that can be imported again. Fields that are as they would be anyway are left out.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `jobs:read`.
+     */
+    get: operations['export_jobs'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/jobs/import': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Make or change the jobs of a file: JSON, YAML or CSV, at most 20,000 jobs and 32 MiB (8 MiB of YAML). They are known by their
+     *     names, so the same file again changes nothing. 422 `invalid_jobs` with the errors of all rows, as `ROW.field`; nothing is changed then.
+     * @description Make or change the jobs of a file: JSON, YAML or CSV, at most 20,000 jobs and 32 MiB (8 MiB of YAML). They are known by their
+     *     names, so the same file again changes nothing. 422 `invalid_jobs` with the errors of all rows, as `ROW.field`; nothing is changed then.
+     *
+     *     For the roles admin, operator. API keys need the scope `jobs:write`.
+     */
+    post: operations['import_jobs'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/jobs/match': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Try rules out: on `paths`, or on what an agent has below `path` now. Nothing is moved or changed.
+     * @description Try rules out: on `paths`, or on what an agent has below `path` now. Nothing is moved or changed.
+     *
+     *     At an agent at most 20,000 entries are looked at, for at most 10 s; `stopped` says when that was not everything.
+     *
+     *     For the roles admin, operator. API keys need the scope `agents:use`.
+     */
+    post: operations['match_rules'];
     delete?: never;
     options?: never;
     head?: never;
@@ -639,6 +783,271 @@ export interface paths {
      *     For the roles admin, auditor, operator, viewer. API keys may not call it.
      */
     delete: operations['revoke_key'];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/notifications': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * All of them, by id, without their secrets.
+     * @description All of them, by id, without their secrets.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `notifications:read`.
+     */
+    get: operations['list_notifications'];
+    put?: never;
+    /**
+     * Have events told. A webhook's secret is in this answer and can never be seen again; deliveries are signed with it.
+     * @description Have events told. A webhook's secret is in this answer and can never be seen again; deliveries are signed with it.
+     *
+     *     For the roles admin. API keys need the scope `notifications:write`.
+     */
+    post: operations['create_notification'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/notifications/{target_id}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        target_id: number;
+      };
+      cookie?: never;
+    };
+    /**
+     * One of them, without its secret.
+     * @description One of them, without its secret.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `notifications:read`.
+     */
+    get: operations['show_notification'];
+    put?: never;
+    post?: never;
+    /**
+     * Tell it nothing more; what waits for it is dropped.
+     * @description Tell it nothing more; what waits for it is dropped.
+     *
+     *     For the roles admin. API keys need the scope `notifications:write`.
+     */
+    delete: operations['delete_notification'];
+    options?: never;
+    head?: never;
+    /**
+     * Change it. Enabling it, or changing where it leads, has what waits tried at once.
+     * @description Change it. Enabling it, or changing where it leads, has what waits tried at once.
+     *
+     *     For the roles admin. API keys need the scope `notifications:write`.
+     */
+    patch: operations['change_notification'];
+    trace?: never;
+  };
+  '/api/notifications/{target_id}/deliveries': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        target_id: number;
+      };
+      cookie?: never;
+    };
+    /**
+     * What was told and what waits, newest first; for 30 days.
+     * @description What was told and what waits, newest first; for 30 days.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `notifications:read`.
+     */
+    get: operations['list_deliveries'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/notifications/{target_id}/deliveries/{delivery_id}/redeliver': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        delivery_id: number;
+        target_id: number;
+      };
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Deliver an event once more, under the same webhook-id, as a delivery of its own.
+     * @description Deliver an event once more, under the same webhook-id, as a delivery of its own.
+     *
+     *     For the roles admin. API keys need the scope `notifications:write`.
+     */
+    post: operations['redeliver'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/notifications/{target_id}/rotate': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        target_id: number;
+      };
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Make a new secret, which is in this answer only. Until the overlap is over deliveries have both signatures.
+     * @description Make a new secret, which is in this answer only. Until the overlap is over deliveries have both signatures.
+     *
+     *     For the roles admin. API keys need the scope `notifications:write`.
+     */
+    post: operations['rotate_notification'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/notifications/{target_id}/test': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        target_id: number;
+      };
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Send a test event now and answer with how that ended; it is not tried again. Works for a disabled one too.
+     * @description Send a test event now and answer with how that ended; it is not tried again. Works for a disabled one too.
+     *
+     *     For the roles admin. API keys need the scope `notifications:write`.
+     */
+    post: operations['test_notification'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/plans/{plan_id}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        plan_id: number;
+      };
+      cookie?: never;
+    };
+    /**
+     * One plan.
+     * @description One plan.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `jobs:read`.
+     */
+    get: operations['show_plan'];
+    put?: never;
+    post?: never;
+    /**
+     * Stop a plan that is being made, and forget it.
+     * @description Stop a plan that is being made, and forget it.
+     *
+     *     For the roles admin, operator. API keys need the scope `jobs:run`.
+     */
+    delete: operations['delete_plan'];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/plans/{plan_id}/cancel': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        plan_id: number;
+      };
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Stop making it; what was found so far can still be read. One that is over stays as it is.
+     * @description Stop making it; what was found so far can still be read. One that is over stays as it is.
+     *
+     *     For the roles admin, operator. API keys need the scope `jobs:run`.
+     */
+    post: operations['cancel_plan'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/plans/{plan_id}/entries': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        plan_id: number;
+      };
+      cookie?: never;
+    };
+    /**
+     * The files of one class.
+     * @description The files of one class.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `jobs:read`.
+     */
+    get: operations['list_entries'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/plans/{plan_id}/run': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        plan_id: number;
+      };
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Run the job as it was planned. 409 `plan_outdated` when the job has changed since. What the run then finds is what it moves: its
+     *     drift says how that differed.
+     * @description Run the job as it was planned. 409 `plan_outdated` when the job has changed since. What the run then finds is what it moves: its
+     *     drift says how that differed.
+     *
+     *     For the roles admin, operator. API keys need the scope `jobs:run`.
+     */
+    post: operations['run_plan'];
+    delete?: never;
     options?: never;
     head?: never;
     patch?: never;
@@ -714,6 +1123,54 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/runs/{run_id}/drift': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        run_id: number;
+      };
+      cookie?: never;
+    };
+    /**
+     * How what a run found differed from the plan that it was made of. It is found out once the run has listed its source.
+     * @description How what a run found differed from the plan that it was made of. It is found out once the run has listed its source.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `runs:read`.
+     */
+    get: operations['show_drift'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/runs/{run_id}/explain': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        run_id: number;
+      };
+      cookie?: never;
+    };
+    /**
+     * Why a run sent, skipped, renamed, refused or deleted a path, or never saw it.
+     * @description Why a run sent, skipped, renamed, refused or deleted a path, or never saw it.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `runs:read`.
+     */
+    get: operations['explain_path'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/runs/{run_id}/pause': {
     parameters: {
       query?: never;
@@ -732,6 +1189,32 @@ export interface paths {
      *     For the roles admin, operator. API keys need the scope `runs:control`.
      */
     post: operations['pause_run'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/runs/{run_id}/report': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        run_id: number;
+      };
+      cookie?: never;
+    };
+    /**
+     * Every file of a run, in the order in which they were found: CSV, or one JSON object a line.
+     * @description Every file of a run, in the order in which they were found: CSV, or one JSON object a line.
+     *
+     *     A whole report ends with a record of the kind `end`. Without it the connection broke, or the hub could not go on: ask again.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `runs:read`.
+     */
+    get: operations['report_run'];
+    put?: never;
+    post?: never;
     delete?: never;
     options?: never;
     head?: never;
@@ -788,6 +1271,50 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/schedules/preview': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * The next times of a cron expression, in the job's time zone and the viewer's.
+     * @description The next times of a cron expression, in the job's time zone and the viewer's.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `jobs:read`.
+     */
+    get: operations['preview_schedule'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/schedules/upcoming': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * What starts by schedule next, over all jobs that are enabled.
+     * @description What starts by schedule next, over all jobs that are enabled.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `jobs:read`.
+     */
+    get: operations['upcoming_runs'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/settings': {
     parameters: {
       query?: never;
@@ -808,12 +1335,40 @@ export interface paths {
     options?: never;
     head?: never;
     /**
-     * Change settings. Keys and tokens that exist keep the life they have.
-     * @description Change settings. Keys and tokens that exist keep the life they have.
+     * Change settings. Keys and tokens that exist keep the life they have; a timetable takes effect on what moves now.
+     * @description Change settings. Keys and tokens that exist keep the life they have; a timetable takes effect on what moves now.
      *
      *     For the roles admin. API keys need the scope `settings:write`.
      */
     patch: operations['change_settings'];
+    trace?: never;
+  };
+  '/api/settings/mail': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * How mails leave; the password is never shown.
+     * @description How mails leave; the password is never shown.
+     *
+     *     For the roles admin. API keys need the scope `settings:read`.
+     */
+    get: operations['show_mail_settings'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    /**
+     * Change how mails leave. Another relay or user needs the password anew: the old one is not for it.
+     * @description Change how mails leave. Another relay or user needs the password anew: the old one is not for it.
+     *
+     *     For the roles admin. API keys need the scope `settings:write`.
+     */
+    patch: operations['change_mail_settings'];
     trace?: never;
   };
   '/api/temporary-agents': {
@@ -1348,6 +1903,10 @@ export interface components {
       tags?: string[];
     };
     AgentOut: {
+      /** @description bytes per second of all that it sends and receives; null: no limit */
+      bandwidth_limit?: number | null;
+      /** @description limits by the hour of the week; of several that hold the lowest counts */
+      bandwidth_timetable?: components['schemas']['TimetableEntry'][];
       /** Format: date-time */
       connected_since?: string | null;
       /** Format: date-time */
@@ -1381,6 +1940,10 @@ export interface components {
       next_cursor?: string | null;
     };
     AgentPatch: {
+      /** @description bytes per second of all that it sends and receives; null: no limit */
+      bandwidth_limit?: number | null;
+      /** @description limits by the hour of the week; of several that hold the lowest counts */
+      bandwidth_timetable?: components['schemas']['TimetableEntry'][];
       description?: string;
       name?: string;
       tags?: string[];
@@ -1426,6 +1989,17 @@ export interface components {
     AuditPage: {
       items?: components['schemas']['AuditOut'][];
       next_cursor?: string | null;
+    };
+    BandwidthOut: {
+      /** @description bytes per second over the wire; 0: nothing moves */
+      limit?: number;
+      /** @description job, timetable, or agent and its name */
+      set_by?: string;
+      /**
+       * Format: date-time
+       * @description when the timetable lets another limit hold; null: it does not
+       */
+      until?: string | null;
     };
     BrowseItemOut: {
       /** @description false: the name has such bytes, so no path here can spell it */
@@ -1493,6 +2067,48 @@ export interface components {
       runs?: components['schemas']['RunCounts'];
       version?: string;
     };
+    DecidedOut: {
+      /** @enum {string} */
+      by?:
+        'exclude' | 'include' | 'no_include' | 'nothing' | 'not_recursive' | 'glob' | 'part_file' | 'archive';
+      bytes?: number;
+      files?: number;
+      pattern?: string;
+    };
+    DeliveryOut: {
+      /** @description how the last answer began; control characters as escapes */
+      answer?: string;
+      /**
+       * Format: date-time
+       * @description when it happened
+       */
+      at?: string;
+      attempts?: number;
+      /** Format: date-time */
+      created_at?: string;
+      data?: {
+        [key: string]: unknown;
+      };
+      /** Format: date-time */
+      ended_at?: string | null;
+      /** @description why the last attempt failed */
+      error?: string;
+      /** @description webhook-id, the same at every attempt */
+      event_id?: string;
+      http_status?: number | null;
+      id?: number;
+      /** Format: date-time */
+      last_attempt_at?: string | null;
+      /** Format: date-time */
+      next_attempt_at?: string | null;
+      /** @enum {string} */
+      status?: 'pending' | 'delivered' | 'failed';
+      type?: string;
+    };
+    DeliveryPage: {
+      items?: components['schemas']['DeliveryOut'][];
+      next_cursor?: string | null;
+    };
     DoctorCheckOut: {
       /** @description what to do; may be empty */
       advice?: string;
@@ -1506,11 +2122,61 @@ export interface components {
       /** @description no check failed */
       works?: boolean;
     };
+    DriftOut: {
+      /** @description files of another size or time than planned */
+      changed?: number | null;
+      /** @description files that were planned and not there any more */
+      gone?: number | null;
+      /** @description the files of one kind */
+      items?: components['schemas']['EntryOut'][];
+      /** @description files that were not planned */
+      new?: number | null;
+      next_cursor?: string | null;
+      plan_id?: number;
+      /** @description false: the run still lists its source, or is being compared */
+      ready?: boolean;
+      /** @description what it waits for */
+      reason?: string;
+    };
     EndedRuns: {
       cancelled?: number;
       failed?: number;
       partial?: number;
       succeeded?: number;
+    };
+    EntryOut: {
+      class?: string;
+      id?: number;
+      kind?: string;
+      path?: string;
+      reason?: string;
+      size?: number;
+    };
+    EntryPage: {
+      items?: components['schemas']['EntryOut'][];
+      next_cursor?: string | null;
+    };
+    ExplanationOut: {
+      path?: string;
+      steps?: components['schemas']['StepOut'][];
+      /** @description one sentence */
+      summary?: string;
+      /** @enum {string} */
+      verdict?:
+        | 'sent'
+        | 'renamed'
+        | 'skipped'
+        | 'refused'
+        | 'failed'
+        | 'cancelled'
+        | 'waiting'
+        | 'moving'
+        | 'deleted'
+        | 'directory'
+        | 'left_out'
+        | 'not_there'
+        | 'outside'
+        | 'unknown';
     };
     FailingJob: {
       /** @description runs of the last 24 hours that failed or are partial */
@@ -1519,10 +2185,52 @@ export interface components {
       last_reason?: string;
       name?: string;
     };
+    FireTime: {
+      /** @description on the clock of the job's zone, with its offset */
+      job_time?: string;
+      /** Format: date-time */
+      utc?: string;
+      viewer_time?: string;
+    };
     Health: {
       status?: string;
     };
+    Imported: {
+      created?: number;
+      dry_run?: boolean;
+      failed?: number;
+      items?: components['schemas']['ImportedRow'][];
+      skipped?: number;
+      unchanged?: number;
+      updated?: number;
+    };
+    ImportedRow: {
+      errors?: {
+        [key: string]: string[];
+      };
+      job_id?: number | null;
+      name?: string;
+      /** @enum {string} */
+      outcome?: 'created' | 'updated' | 'unchanged' | 'skipped' | 'failed';
+      /** @description of the job in its file, from 1; in CSV the line */
+      row?: number;
+    };
     JobFields: {
+      /**
+       * @description with on_success archive: where; below the source's folder unless it is absolute
+       * @default
+       */
+      archive_path: string;
+      /**
+       * @description bytes per second
+       * @default null
+       */
+      bandwidth_limit: number | null;
+      /**
+       * @default once
+       * @enum {string}
+       */
+      catch_up: 'skip' | 'once';
       /**
        * @description bytes
        * @default 8388608
@@ -1543,32 +2251,94 @@ export interface components {
        * @default 604800
        */
       deadline: number;
+      /**
+       * @description remove at the destination what the source has not
+       * @default false
+       */
+      delete_extra: boolean;
       /** @default  */
       description: string;
       destination_agent_id: number;
       destination_path: string;
       exclude?: string[];
       /**
+       * @description HH:MM or cron: by then a run must have succeeded
+       * @default null
+       */
+      expected_by: string | null;
+      /**
        * @default sample
        * @enum {string}
        */
       hub_check: 'off' | 'sample' | 'all';
       include?: string[];
+      /**
+       * @description seconds
+       * @default 0
+       */
+      jitter_s: number;
+      /** @default 0 */
+      keep_versions: number;
+      /**
+       * @description seconds; younger files wait for the next run
+       * @default 0
+       */
+      min_age: number;
       name: string;
+      /**
+       * @default reject
+       * @enum {string}
+       */
+      names: 'reject' | 'encode';
       /**
        * @default retry
        * @enum {string}
        */
       on_change: 'retry' | 'fail' | 'prefix';
+      /**
+       * @default keep
+       * @enum {string}
+       */
+      on_success: 'keep' | 'delete' | 'archive';
+      /**
+       * @default skip
+       * @enum {string}
+       */
+      overlap: 'skip' | 'queue' | 'cancel';
       /** @default 8 */
       parallel: number;
+      /**
+       * @description one more include pattern; empty: none
+       * @default
+       */
+      pattern: string;
       preserve?: ('mtime' | 'mode')[];
+      /**
+       * @description 9 is first
+       * @default 5
+       */
+      priority: number;
       /** @default true */
       recursive: boolean;
       retry?: components['schemas']['Retry'];
+      /**
+       * @description cron: 5 fields, 6 with seconds, or @daily and its like; null: by hand
+       * @default null
+       */
+      schedule: string | null;
       source_agent_id: number;
       source_path: string;
+      /**
+       * @default skip
+       * @enum {string}
+       */
+      symlinks: 'skip' | 'copy' | 'follow';
       tags?: string[];
+      /**
+       * @description of schedule and expected_by
+       * @default UTC
+       */
+      timezone: string;
       /**
        * @default push
        * @enum {string}
@@ -1579,6 +2349,8 @@ export interface components {
        * @enum {string}
        */
       verify: 'chunks' | 'full' | 'reread';
+      /** @default null */
+      watch: components['schemas']['Watch'] | null;
     };
     JobIn: {
       /**
@@ -1587,6 +2359,21 @@ export interface components {
        */
       ad_hoc: boolean;
       /**
+       * @description with on_success archive: where; below the source's folder unless it is absolute
+       * @default
+       */
+      archive_path: string;
+      /**
+       * @description bytes per second
+       * @default null
+       */
+      bandwidth_limit: number | null;
+      /**
+       * @default once
+       * @enum {string}
+       */
+      catch_up: 'skip' | 'once';
+      /**
        * @description bytes
        * @default 8388608
        */
@@ -1606,6 +2393,11 @@ export interface components {
        * @default 604800
        */
       deadline: number;
+      /**
+       * @description remove at the destination what the source has not
+       * @default false
+       */
+      delete_extra: boolean;
       /** @default  */
       description: string;
       destination_agent_id: number;
@@ -1614,26 +2406,83 @@ export interface components {
       enabled: boolean;
       exclude?: string[];
       /**
+       * @description HH:MM or cron: by then a run must have succeeded
+       * @default null
+       */
+      expected_by: string | null;
+      /**
        * @default sample
        * @enum {string}
        */
       hub_check: 'off' | 'sample' | 'all';
       include?: string[];
+      /**
+       * @description seconds
+       * @default 0
+       */
+      jitter_s: number;
+      /** @default 0 */
+      keep_versions: number;
+      /**
+       * @description seconds; younger files wait for the next run
+       * @default 0
+       */
+      min_age: number;
       name: string;
+      /**
+       * @default reject
+       * @enum {string}
+       */
+      names: 'reject' | 'encode';
       /**
        * @default retry
        * @enum {string}
        */
       on_change: 'retry' | 'fail' | 'prefix';
+      /**
+       * @default keep
+       * @enum {string}
+       */
+      on_success: 'keep' | 'delete' | 'archive';
+      /**
+       * @default skip
+       * @enum {string}
+       */
+      overlap: 'skip' | 'queue' | 'cancel';
       /** @default 8 */
       parallel: number;
+      /**
+       * @description one more include pattern; empty: none
+       * @default
+       */
+      pattern: string;
       preserve?: ('mtime' | 'mode')[];
+      /**
+       * @description 9 is first
+       * @default 5
+       */
+      priority: number;
       /** @default true */
       recursive: boolean;
       retry?: components['schemas']['Retry'];
+      /**
+       * @description cron: 5 fields, 6 with seconds, or @daily and its like; null: by hand
+       * @default null
+       */
+      schedule: string | null;
       source_agent_id: number;
       source_path: string;
+      /**
+       * @default skip
+       * @enum {string}
+       */
+      symlinks: 'skip' | 'copy' | 'follow';
       tags?: string[];
+      /**
+       * @description of schedule and expected_by
+       * @default UTC
+       */
+      timezone: string;
       /**
        * @default push
        * @enum {string}
@@ -1644,6 +2493,8 @@ export interface components {
        * @enum {string}
        */
       verify: 'chunks' | 'full' | 'reread';
+      /** @default null */
+      watch: components['schemas']['Watch'] | null;
     };
     JobOut: {
       /**
@@ -1651,6 +2502,21 @@ export interface components {
        * @default false
        */
       ad_hoc: boolean;
+      /**
+       * @description with on_success archive: where; below the source's folder unless it is absolute
+       * @default
+       */
+      archive_path: string;
+      /**
+       * @description bytes per second
+       * @default null
+       */
+      bandwidth_limit: number | null;
+      /**
+       * @default once
+       * @enum {string}
+       */
+      catch_up: 'skip' | 'once';
       /**
        * @description bytes
        * @default 8388608
@@ -1674,6 +2540,11 @@ export interface components {
        * @default 604800
        */
       deadline: number;
+      /**
+       * @description remove at the destination what the source has not
+       * @default false
+       */
+      delete_extra: boolean;
       /** @default  */
       description: string;
       destination_agent_id: number;
@@ -1682,27 +2553,95 @@ export interface components {
       enabled: boolean;
       exclude?: string[];
       /**
+       * @description HH:MM or cron: by then a run must have succeeded
+       * @default null
+       */
+      expected_by: string | null;
+      /**
        * @default sample
        * @enum {string}
        */
       hub_check: 'off' | 'sample' | 'all';
       id?: number;
       include?: string[];
+      /**
+       * @description seconds
+       * @default 0
+       */
+      jitter_s: number;
+      /** @default 0 */
+      keep_versions: number;
+      /**
+       * Format: date-time
+       * @description when its last run was made
+       */
+      last_run?: string | null;
+      last_run_id?: number | null;
+      /**
+       * @description seconds; younger files wait for the next run
+       * @default 0
+       */
+      min_age: number;
       name: string;
+      /**
+       * @default reject
+       * @enum {string}
+       */
+      names: 'reject' | 'encode';
+      /**
+       * Format: date-time
+       * @description when its schedule starts it next
+       */
+      next_run?: string | null;
       /**
        * @default retry
        * @enum {string}
        */
       on_change: 'retry' | 'fail' | 'prefix';
+      /**
+       * @default keep
+       * @enum {string}
+       */
+      on_success: 'keep' | 'delete' | 'archive';
+      /**
+       * @default skip
+       * @enum {string}
+       */
+      overlap: 'skip' | 'queue' | 'cancel';
       /** @default 8 */
       parallel: number;
+      /**
+       * @description one more include pattern; empty: none
+       * @default
+       */
+      pattern: string;
       preserve?: ('mtime' | 'mode')[];
+      /**
+       * @description 9 is first
+       * @default 5
+       */
+      priority: number;
       /** @default true */
       recursive: boolean;
       retry?: components['schemas']['Retry'];
+      /**
+       * @description cron: 5 fields, 6 with seconds, or @daily and its like; null: by hand
+       * @default null
+       */
+      schedule: string | null;
       source_agent_id: number;
       source_path: string;
+      /**
+       * @default skip
+       * @enum {string}
+       */
+      symlinks: 'skip' | 'copy' | 'follow';
       tags?: string[];
+      /**
+       * @description of schedule and expected_by
+       * @default UTC
+       */
+      timezone: string;
       /**
        * @default push
        * @enum {string}
@@ -1716,6 +2655,8 @@ export interface components {
        */
       verify: 'chunks' | 'full' | 'reread';
       version?: number;
+      /** @default null */
+      watch: components['schemas']['Watch'] | null;
     };
     JobPage: {
       items?: components['schemas']['JobOut'][];
@@ -1724,6 +2665,12 @@ export interface components {
     JobPatch: {
       /** @description made for one run: left out of the list of jobs */
       ad_hoc?: boolean;
+      /** @description with on_success archive: where; below the source's folder unless it is absolute */
+      archive_path?: string;
+      /** @description bytes per second */
+      bandwidth_limit?: number | null;
+      /** @enum {string} */
+      catch_up?: 'skip' | 'once';
       /** @description bytes */
       chunk_size?: number;
       /** @enum {string} */
@@ -1732,33 +2679,63 @@ export interface components {
       conflict?: 'overwrite' | 'skip' | 'newer' | 'rename' | 'fail';
       /** @description seconds */
       deadline?: number;
+      /** @description remove at the destination what the source has not */
+      delete_extra?: boolean;
       description?: string;
       destination_agent_id?: number;
       destination_path?: string;
       enabled?: boolean;
       exclude?: string[];
+      /** @description HH:MM or cron: by then a run must have succeeded */
+      expected_by?: string | null;
       /** @enum {string} */
       hub_check?: 'off' | 'sample' | 'all';
       include?: string[];
+      /** @description seconds */
+      jitter_s?: number;
+      keep_versions?: number;
+      /** @description seconds; younger files wait for the next run */
+      min_age?: number;
       name?: string;
       /** @enum {string} */
+      names?: 'reject' | 'encode';
+      /** @enum {string} */
       on_change?: 'retry' | 'fail' | 'prefix';
+      /** @enum {string} */
+      on_success?: 'keep' | 'delete' | 'archive';
+      /** @enum {string} */
+      overlap?: 'skip' | 'queue' | 'cancel';
       parallel?: number;
+      /** @description one more include pattern; empty: none */
+      pattern?: string;
       preserve?: ('mtime' | 'mode')[];
+      /** @description 9 is first */
+      priority?: number;
       recursive?: boolean;
       retry?: components['schemas']['RetryPatch'];
+      /** @description cron: 5 fields, 6 with seconds, or @daily and its like; null: by hand */
+      schedule?: string | null;
       source_agent_id?: number;
       source_path?: string;
+      /** @enum {string} */
+      symlinks?: 'skip' | 'copy' | 'follow';
       tags?: string[];
+      /** @description of schedule and expected_by */
+      timezone?: string;
       /** @enum {string} */
       type?: 'push' | 'pull';
       /** @enum {string} */
       verify?: 'chunks' | 'full' | 'reread';
+      watch?: components['schemas']['Watch'] | null;
     };
     JobVersionOut: {
       /** Format: date-time */
       changed_at?: string;
       changed_by?: string;
+      /** @description field: [before, after]; none in the first version */
+      changes?: {
+        [key: string]: unknown;
+      };
       enabled?: boolean;
       job?: components['schemas']['JobFields'];
       version?: number;
@@ -1790,6 +2767,8 @@ export interface components {
         | 'jobs:run'
         | 'jobs:write'
         | 'metrics:read'
+        | 'notifications:read'
+        | 'notifications:write'
         | 'runs:control'
         | 'runs:read'
         | 'self:read'
@@ -1849,12 +2828,215 @@ export interface components {
       token?: string;
       user?: components['schemas']['Me'];
     };
+    MailChange: {
+      /** @description of the relay; empty: no mails */
+      host?: string;
+      /** @description what links in mails begin with, as in https://hub.example.com */
+      hub_url?: string;
+      /** @description never shown */
+      password?: string;
+      port?: number;
+      /**
+       * @description none: only without user and password
+       * @enum {string}
+       */
+      security?: 'starttls' | 'tls' | 'none';
+      sender?: string;
+      user?: string;
+    };
+    MailOut: {
+      host?: string;
+      hub_url?: string;
+      password_set?: boolean;
+      port?: number;
+      /** @enum {string} */
+      security?: 'starttls' | 'tls' | 'none';
+      sender?: string;
+      user?: string;
+    };
+    MatchedOut: {
+      /** @description what it matched: the path or a directory above */
+      at?: string;
+      /** @enum {string} */
+      by?:
+        'exclude' | 'include' | 'no_include' | 'nothing' | 'not_recursive' | 'glob' | 'part_file' | 'archive';
+      /** @enum {string} */
+      kind?: 'file' | 'directory' | 'symlink' | 'other';
+      matched?: boolean;
+      path?: string;
+      /** @description the one that decided, as it was given; or empty */
+      pattern?: string;
+      size?: number;
+      /** @description why a run would skip it all the same; or empty */
+      skipped?: string;
+      why?: string;
+    };
+    MatchErrorOut: {
+      message?: string;
+      path?: string;
+    };
+    MatchIn: {
+      agent_id?: number;
+      exclude?: string[];
+      include?: string[];
+      /**
+       * @description seconds; with an agent
+       * @default 0
+       */
+      min_age: number;
+      /** @description a source path at the agent */
+      path?: string;
+      /** @description below a source; with / at its end it is a directory */
+      paths?: string[];
+      /** @default  */
+      pattern: string;
+      /** @default true */
+      recursive: boolean;
+      /**
+       * @default skip
+       * @enum {string}
+       */
+      symlinks: 'skip' | 'copy' | 'follow';
+    };
+    MatchOut: {
+      /** @description what paths are relative to, at the agent */
+      base?: string | null;
+      bytes?: number;
+      decided?: components['schemas']['DecidedOut'][];
+      directories?: number;
+      error_sample?: components['schemas']['MatchErrorOut'][];
+      /** @description what the agent could not list */
+      errors?: number;
+      files?: number;
+      matched?: number;
+      matched_bytes?: number;
+      matched_sample?: components['schemas']['MatchedOut'][];
+      /** @description of the matched ones: those that a run would skip by their kind or age */
+      skipped?: number;
+      /**
+       * @description what ended it before everything was looked at
+       * @enum {string}
+       */
+      stopped?: '' | 'entries' | 'time';
+      summary?: string;
+      unmatched_sample?: components['schemas']['MatchedOut'][];
+    };
     Me: {
       email?: string;
       id?: number;
       name?: string;
       /** @enum {string} */
       role?: 'admin' | 'operator' | 'viewer' | 'auditor';
+    };
+    NotificationChange: {
+      addresses?: string[];
+      enabled?: boolean;
+      events?: (
+        | '*'
+        | 'run.*'
+        | 'file.*'
+        | 'agent.*'
+        | 'job.*'
+        | 'alert.*'
+        | 'run.started'
+        | 'run.succeeded'
+        | 'run.partial'
+        | 'run.failed'
+        | 'run.cancelled'
+        | 'file.failed'
+        | 'agent.online'
+        | 'agent.offline'
+        | 'job.changed'
+        | 'job.missed'
+        | 'job.expectation_failed'
+        | 'alert.raised'
+      )[];
+      job_ids?: number[];
+      name?: string;
+      tags?: string[];
+      url?: string;
+    };
+    NotificationIn: {
+      /** @description of mails */
+      addresses?: string[];
+      /** @default true */
+      enabled: boolean;
+      /** @description what is told: run.failed, run.* or * */
+      events: (
+        | '*'
+        | 'run.*'
+        | 'file.*'
+        | 'agent.*'
+        | 'job.*'
+        | 'alert.*'
+        | 'run.started'
+        | 'run.succeeded'
+        | 'run.partial'
+        | 'run.failed'
+        | 'run.cancelled'
+        | 'file.failed'
+        | 'agent.online'
+        | 'agent.offline'
+        | 'job.changed'
+        | 'job.missed'
+        | 'job.expectation_failed'
+        | 'alert.raised'
+      )[];
+      /** @description only of these jobs; empty: of all */
+      job_ids?: number[];
+      /** @enum {string} */
+      kind: 'webhook' | 'email';
+      name: string;
+      /** @description only of jobs, and of agents, that have one of these tags; empty: of all */
+      tags?: string[];
+      /**
+       * @description of a webhook
+       * @default null
+       */
+      url: string | null;
+    };
+    NotificationMade: {
+      notification?: components['schemas']['NotificationOut'];
+      /** @description a webhook's secret (whsec_…), shown this once */
+      value?: string | null;
+    };
+    NotificationOut: {
+      addresses?: string[];
+      /** Format: date-time */
+      created_at?: string;
+      created_by?: string;
+      /** @description why the hub disabled it */
+      disabled_reason?: string;
+      enabled?: boolean;
+      events?: string[];
+      /** @description attempts in a row that failed */
+      failures?: number;
+      /** @description too much waits: until it is less, nothing is added */
+      full_up?: boolean;
+      /**
+       * Format: date-time
+       * @description nothing is tried before
+       */
+      hold_until?: string | null;
+      id?: number;
+      job_ids?: number[];
+      /** @enum {string} */
+      kind?: 'webhook' | 'email';
+      name?: string;
+      /**
+       * Format: date-time
+       * @description until then the secret before the present one signs too
+       */
+      old_secret_ends?: string | null;
+      tags?: string[];
+      /** Format: date-time */
+      updated_at?: string;
+      /** @description path and query may be secret: only administrators see them */
+      url?: string | null;
+    };
+    NotificationPage: {
+      items?: components['schemas']['NotificationOut'][];
+      next_cursor?: string | null;
     };
     PaginationMetadata: {
       /** @description First available page number. */
@@ -1881,6 +3063,58 @@ export interface components {
       current_password: string;
       /** @description 8 to 1024 bytes */
       password: string;
+    };
+    PlanClass: {
+      bytes?: number;
+      files?: number;
+    };
+    PlanOut: {
+      /** @description another file stands there and would be replaced */
+      changed?: components['schemas']['PlanClass'];
+      /** Format: date-time */
+      created_at?: string;
+      /** @description that would be made */
+      directories?: number;
+      /** Format: date-time */
+      ended_at?: string | null;
+      /** @description the destination has it, with size and mtime */
+      equal?: components['schemas']['PlanClass'];
+      /** @description what the estimate goes by, or why there is none */
+      estimate_note?: string;
+      /** @description how long a run would take; null: nothing is known of its speed */
+      estimated_s?: number | null;
+      /** @description at the destination only */
+      extra?: components['schemas']['PlanClass'];
+      id?: number;
+      /** @description the job as it was planned */
+      job?: components['schemas']['JobFields'];
+      job_id?: number;
+      job_version?: number;
+      /** @description not at the destination */
+      new?: components['schemas']['PlanClass'];
+      /** @description what it waits for, or why it failed */
+      reason?: string;
+      /** @description would not be moved; each entry says why */
+      refused?: components['schemas']['PlanClass'];
+      requested_by?: string;
+      /** @description of the run that was made of it */
+      run_id?: number | null;
+      /** @enum {string} */
+      status?: 'planning' | 'ready' | 'failed' | 'cancelled';
+      warnings?: string[];
+    };
+    PlanPage: {
+      items?: components['schemas']['PlanOut'][];
+      next_cursor?: string | null;
+    };
+    Preview: {
+      /** @description as five or six fields */
+      cron?: string;
+      /** @description what happens when clocks change; empty where they never do */
+      dst_rule?: string;
+      items?: components['schemas']['FireTime'][];
+      timezone?: string;
+      words?: string;
     };
     Problem: {
       /** @description stable; for programs */
@@ -1930,6 +3164,13 @@ export interface components {
        */
       overlap_hours: number;
     };
+    RotateSecretIn: {
+      /**
+       * @description how long the present secret signs too
+       * @default 24
+       */
+      overlap_hours: number;
+    };
     RunCounts: {
       /** @description that have begun and not ended, those that wait for an agent too */
       active?: number;
@@ -1938,6 +3179,10 @@ export interface components {
       queued?: number;
     };
     RunOut: {
+      /** @description it begins when this run has ended */
+      after_run?: number | null;
+      /** @description null: nothing limits it now */
+      bandwidth?: components['schemas']['BandwidthOut'] | null;
       bytes_done?: number;
       /** @description that the destination had already */
       bytes_reused?: number;
@@ -1949,13 +3194,22 @@ export interface components {
       created_at?: string;
       /** Format: date-time */
       deadline_at?: string | null;
+      /** @description what delete_extra could not remove */
+      delete_errors?: number;
       /** Format: date-time */
       ended_at?: string | null;
+      /** @description at the destination, by delete_extra; directories count too */
+      files_deleted?: number;
       files_done?: number;
       files_failed?: number;
       files_skipped?: number;
       /** @description null until the walk has ended */
       files_total?: number | null;
+      /**
+       * Format: date-time
+       * @description the time of the schedule it is for
+       */
+      fire_time?: string | null;
       id?: number;
       job_id?: number;
       /** @description 0 to 100, by bytes */
@@ -1979,27 +3233,52 @@ export interface components {
         | 'partial'
         | 'failed'
         | 'cancelled';
+      /**
+       * @description what started it
+       * @enum {string}
+       */
+      trigger?: 'user' | 'schedule' | 'watch' | 'retry';
     };
     RunPage: {
       items?: components['schemas']['RunOut'][];
       next_cursor?: string | null;
     };
     SettingsChange: {
+      /** @description limits by the hour of the week; of several that hold the lowest counts */
+      bandwidth_timetable?: components['schemas']['TimetableEntry'][];
       default_token_days?: number | null;
+      history_days?: number;
+      history_failed_days?: number;
       max_key_days?: number;
       site_name?: string;
+      /** @description inside targets that webhooks may have: 10.0.0.0/8, hooks.internal, each also with :PORT or :* */
+      webhook_allow?: string[];
     };
     SettingsOut: {
+      /** @description limits by the hour of the week; of several that hold the lowest counts */
+      bandwidth_timetable?: components['schemas']['TimetableEntry'][];
       /** @enum {string} */
       database?: 'embedded' | 'external';
       /** @description life of an agent's token unless told; null: for ever */
       default_token_days?: number | null;
+      /** @description ended runs and their files are kept so long; 0: for ever */
+      history_days?: number;
+      /** @description those that failed in part or as a whole; 0: for ever */
+      history_failed_days?: number;
       /** @description the longest life of an API key */
       max_key_days?: number;
       site_name?: string;
       /** @description whether this request came over TLS */
       tls?: boolean;
       version?: string;
+      /** @description inside targets that webhooks may have */
+      webhook_allow?: string[];
+    };
+    StepOut: {
+      detail?: string;
+      /** @enum {string} */
+      outcome?: 'ok' | 'no' | 'note' | 'unknown';
+      what?: string;
     };
     TemporaryAgentIn: {
       /**
@@ -2012,6 +3291,17 @@ export interface components {
       agent?: components['schemas']['AgentOut'];
       /** @description its token, good for a day; shown this once */
       value?: string | null;
+    };
+    TimetableEntry: {
+      days: ('mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun')[];
+      /** @description HH:MM */
+      from: string;
+      /** @description bytes per second; 0: nothing moves */
+      limit: number;
+      /** @default UTC */
+      timezone: string;
+      /** @description HH:MM */
+      to: string;
     };
     TokenIn: {
       agent_id: number;
@@ -2091,6 +3381,22 @@ export interface components {
       items?: components['schemas']['TransferOut'][];
       next_cursor?: string | null;
     };
+    UpcomingPage: {
+      items?: components['schemas']['UpcomingRun'][];
+    };
+    UpcomingRun: {
+      job?: string;
+      job_id?: number;
+      job_time?: string;
+      /**
+       * Format: date-time
+       * @description with the job's jitter
+       */
+      starts_at?: string;
+      timezone?: string;
+      /** Format: date-time */
+      utc?: string;
+    };
     UserChange: {
       disabled?: boolean;
       email?: string;
@@ -2124,6 +3430,43 @@ export interface components {
     UserPage: {
       items?: components['schemas']['UserOut'][];
       next_cursor?: string | null;
+    };
+    Watch: {
+      /**
+       * @description suffix of the file that says that one is complete, as in .done
+       * @default
+       */
+      marker: string;
+      /**
+       * @description look every so many seconds; null: by the system's events where it has them
+       * @default null
+       */
+      poll: number | null;
+      /**
+       * @description seconds
+       * @default 5
+       */
+      settle: number;
+    };
+    WatchOut: {
+      /** @description native or looking; empty while that is not known */
+      how?: string;
+      job_id?: number;
+      /** Format: date-time */
+      last_fired?: string | null;
+      last_run_id?: number | null;
+      /** @description files that are ready and wait for the next run */
+      pending?: number;
+      reason?: string;
+      /** @description files it remembers: in the same version they start nothing again */
+      seen?: number;
+      /**
+       * Format: date-time
+       * @description when it came to this
+       */
+      since?: string | null;
+      /** @description off (the job watches nothing, or is disabled), waiting (for its agent), ok, degraded (looked at from time to time: the system gives no events there) or failed (cannot be looked at now; it goes on trying) */
+      status?: string;
     };
     WhoAmI: {
       email?: string;
@@ -3046,6 +4389,70 @@ export interface operations {
       default: components['responses']['DEFAULT_ERROR'];
     };
   };
+  plan_job: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Any text of the sender's, new for each request and the same when that is sent again: it is carried out once, and its answer is kept for 24 hours. What a repeated answer showed as `value` is null then. 409 `idempotency_mismatch`: the key was used for something else. 409 `idempotency_in_progress`: wait. 409 `idempotency_unknown`: the first one was cut off; look whether it was done. */
+        'Idempotency-Key'?: components['parameters']['IdempotencyKey'];
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        job_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Accepted */
+      202: {
+        headers: {
+          'Idempotency-Replayed': components['headers']['Replayed'];
+          Location: components['headers']['Location'];
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['PlanOut'];
+        };
+      };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  list_plans: {
+    parameters: {
+      query?: {
+        /** @description next_cursor of the page before */
+        cursor?: string;
+        /** @description 1 to 200; what lies outside is capped */
+        limit?: number;
+      };
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        job_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['PlanPage'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
   run_job: {
     parameters: {
       query?: never;
@@ -3104,6 +4511,137 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['JobVersionPage'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  show_watch: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        job_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['WatchOut'];
+        };
+      };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  export_jobs: {
+    parameters: {
+      query?: {
+        format?: 'json' | 'yaml' | 'csv';
+        tag?: string;
+      };
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  import_jobs: {
+    parameters: {
+      query?: {
+        /** @description check everything and change nothing */
+        dry_run?: boolean;
+        /** @description what to do with a job whose name is there already */
+        on_existing?: 'update' | 'skip' | 'error';
+        /** @description take the rows that are good, though others are not */
+        partial?: boolean;
+      };
+      header?: {
+        /** @description Any text of the sender's, new for each request and the same when that is sent again: it is carried out once, and its answer is kept for 24 hours. What a repeated answer showed as `value` is null then. 409 `idempotency_mismatch`: the key was used for something else. 409 `idempotency_in_progress`: wait. 409 `idempotency_unknown`: the first one was cut off; look whether it was done. */
+        'Idempotency-Key'?: components['parameters']['IdempotencyKey'];
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': unknown;
+        'application/x-yaml': unknown;
+        'application/yaml': unknown;
+        'text/csv': unknown;
+        'text/yaml': unknown;
+      };
+    };
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'Idempotency-Replayed': components['headers']['Replayed'];
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Imported'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  match_rules: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Any text of the sender's, new for each request and the same when that is sent again: it is carried out once, and its answer is kept for 24 hours. What a repeated answer showed as `value` is null then. 409 `idempotency_mismatch`: the key was used for something else. 409 `idempotency_in_progress`: wait. 409 `idempotency_unknown`: the first one was cut off; look whether it was done. */
+        'Idempotency-Key'?: components['parameters']['IdempotencyKey'];
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: {
+      content: {
+        'application/json': components['schemas']['MatchIn'];
+      };
+    };
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'Idempotency-Replayed': components['headers']['Replayed'];
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['MatchOut'];
         };
       };
       422: components['responses']['UNPROCESSABLE_ENTITY'];
@@ -3198,6 +4736,434 @@ export interface operations {
           [name: string]: unknown;
         };
         content?: never;
+      };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  list_notifications: {
+    parameters: {
+      query?: {
+        /** @description next_cursor of the page before */
+        cursor?: string;
+        /** @description 1 to 200; what lies outside is capped */
+        limit?: number;
+        name?: string;
+      };
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['NotificationPage'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  create_notification: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Any text of the sender's, new for each request and the same when that is sent again: it is carried out once, and its answer is kept for 24 hours. What a repeated answer showed as `value` is null then. 409 `idempotency_mismatch`: the key was used for something else. 409 `idempotency_in_progress`: wait. 409 `idempotency_unknown`: the first one was cut off; look whether it was done. */
+        'Idempotency-Key'?: components['parameters']['IdempotencyKey'];
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['NotificationIn'];
+      };
+    };
+    responses: {
+      /** @description Created */
+      201: {
+        headers: {
+          'Idempotency-Replayed': components['headers']['Replayed'];
+          Location: components['headers']['Location'];
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['NotificationMade'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  show_notification: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        target_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['NotificationOut'];
+        };
+      };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  delete_notification: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        target_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description No Content */
+      204: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  change_notification: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        target_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: {
+      content: {
+        'application/json': components['schemas']['NotificationChange'];
+      };
+    };
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['NotificationOut'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  list_deliveries: {
+    parameters: {
+      query?: {
+        /** @description next_cursor of the page before */
+        cursor?: string;
+        /** @description 1 to 200; what lies outside is capped */
+        limit?: number;
+      };
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        target_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['DeliveryPage'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  redeliver: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Any text of the sender's, new for each request and the same when that is sent again: it is carried out once, and its answer is kept for 24 hours. What a repeated answer showed as `value` is null then. 409 `idempotency_mismatch`: the key was used for something else. 409 `idempotency_in_progress`: wait. 409 `idempotency_unknown`: the first one was cut off; look whether it was done. */
+        'Idempotency-Key'?: components['parameters']['IdempotencyKey'];
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        delivery_id: number;
+        target_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Accepted */
+      202: {
+        headers: {
+          'Idempotency-Replayed': components['headers']['Replayed'];
+          Location: components['headers']['Location'];
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['DeliveryOut'];
+        };
+      };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  rotate_notification: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Any text of the sender's, new for each request and the same when that is sent again: it is carried out once, and its answer is kept for 24 hours. What a repeated answer showed as `value` is null then. 409 `idempotency_mismatch`: the key was used for something else. 409 `idempotency_in_progress`: wait. 409 `idempotency_unknown`: the first one was cut off; look whether it was done. */
+        'Idempotency-Key'?: components['parameters']['IdempotencyKey'];
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        target_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: {
+      content: {
+        'application/json': components['schemas']['RotateSecretIn'];
+      };
+    };
+    responses: {
+      /** @description Created */
+      201: {
+        headers: {
+          'Idempotency-Replayed': components['headers']['Replayed'];
+          Location: components['headers']['Location'];
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['NotificationMade'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  test_notification: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Any text of the sender's, new for each request and the same when that is sent again: it is carried out once, and its answer is kept for 24 hours. What a repeated answer showed as `value` is null then. 409 `idempotency_mismatch`: the key was used for something else. 409 `idempotency_in_progress`: wait. 409 `idempotency_unknown`: the first one was cut off; look whether it was done. */
+        'Idempotency-Key'?: components['parameters']['IdempotencyKey'];
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        target_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'Idempotency-Replayed': components['headers']['Replayed'];
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['DeliveryOut'];
+        };
+      };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  show_plan: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        plan_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['PlanOut'];
+        };
+      };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  delete_plan: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        plan_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description No Content */
+      204: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  cancel_plan: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Any text of the sender's, new for each request and the same when that is sent again: it is carried out once, and its answer is kept for 24 hours. What a repeated answer showed as `value` is null then. 409 `idempotency_mismatch`: the key was used for something else. 409 `idempotency_in_progress`: wait. 409 `idempotency_unknown`: the first one was cut off; look whether it was done. */
+        'Idempotency-Key'?: components['parameters']['IdempotencyKey'];
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        plan_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'Idempotency-Replayed': components['headers']['Replayed'];
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['PlanOut'];
+        };
+      };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  list_entries: {
+    parameters: {
+      query?: {
+        class?: 'new' | 'changed' | 'equal' | 'extra' | 'refused';
+        /** @description next_cursor of the page before */
+        cursor?: string;
+        /** @description 1 to 200; what lies outside is capped */
+        limit?: number;
+      };
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        plan_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['EntryPage'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  run_plan: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Any text of the sender's, new for each request and the same when that is sent again: it is carried out once, and its answer is kept for 24 hours. What a repeated answer showed as `value` is null then. 409 `idempotency_mismatch`: the key was used for something else. 409 `idempotency_in_progress`: wait. 409 `idempotency_unknown`: the first one was cut off; look whether it was done. */
+        'Idempotency-Key'?: components['parameters']['IdempotencyKey'];
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        plan_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Accepted */
+      202: {
+        headers: {
+          'Idempotency-Replayed': components['headers']['Replayed'];
+          Location: components['headers']['Location'];
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['RunOut'];
+        };
       };
       default: components['responses']['DEFAULT_ERROR'];
     };
@@ -3320,6 +5286,71 @@ export interface operations {
       default: components['responses']['DEFAULT_ERROR'];
     };
   };
+  show_drift: {
+    parameters: {
+      query?: {
+        /** @description next_cursor of the page before */
+        cursor?: string;
+        kind?: 'new' | 'changed' | 'gone';
+        /** @description 1 to 200; what lies outside is capped */
+        limit?: number;
+      };
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        run_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['DriftOut'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  explain_path: {
+    parameters: {
+      query: {
+        /** @description below the source, or absolute; bytes that are no UTF-8 as \xNN */
+        path: string;
+      };
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        run_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['ExplanationOut'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
   pause_run: {
     parameters: {
       query?: never;
@@ -3348,6 +5379,46 @@ export interface operations {
           'application/json': components['schemas']['RunOut'];
         };
       };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  report_run: {
+    parameters: {
+      query?: {
+        format?: 'csv' | 'ndjson';
+        /** @description these only; deleted: what delete_extra removed at the destination */
+        status?: (
+          | 'pending'
+          | 'waiting'
+          | 'transferring'
+          | 'verifying'
+          | 'completed'
+          | 'skipped'
+          | 'failed'
+          | 'cancelled'
+          | 'deleted'
+        )[];
+      };
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        run_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
       default: components['responses']['DEFAULT_ERROR'];
     };
   };
@@ -3413,6 +5484,72 @@ export interface operations {
       default: components['responses']['DEFAULT_ERROR'];
     };
   };
+  preview_schedule: {
+    parameters: {
+      query: {
+        /** @description 1 to 200; what lies outside is capped */
+        count?: number;
+        /** @description as a job's schedule */
+        cron: string;
+        /** @description the job's time zone */
+        tz?: string;
+        /** @description a second zone to show the times in */
+        viewer_tz?: string;
+      };
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Preview'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  upcoming_runs: {
+    parameters: {
+      query?: {
+        /** @description 1 to 200; what lies outside is capped */
+        limit?: number;
+        /** @description seven days from now unless given */
+        until?: string;
+      };
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['UpcomingPage'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
   show_settings: {
     parameters: {
       query?: never;
@@ -3462,6 +5599,61 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['SettingsOut'];
+        };
+      };
+      422: components['responses']['UNPROCESSABLE_ENTITY'];
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  show_mail_settings: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['MailOut'];
+        };
+      };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
+  change_mail_settings: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: {
+      content: {
+        'application/json': components['schemas']['MailChange'];
+      };
+    };
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['MailOut'];
         };
       };
       422: components['responses']['UNPROCESSABLE_ENTITY'];

@@ -6,9 +6,16 @@ type Whole<Name extends keyof Schemas> = Required<Schemas[Name]>;
 
 export type Agent = Whole<'AgentOut'>;
 export type Job = Whole<'JobOut'>;
-export type Run = Whole<'RunOut'>;
+export type Run = Omit<Whole<'RunOut'>, 'bandwidth'> & { bandwidth?: Bandwidth | null };
 export type Transfer = Whole<'TransferOut'>;
 export type User = Whole<'Me'>;
+
+/** The limit that holds for a run: bytes per second, who set it, and when the timetable lets another one hold. */
+export interface Bandwidth {
+  limit: number;
+  set_by: string;
+  until: string | null;
+}
 
 export type AgentStatus = Agent['status'];
 export type RunStatus = Run['status'];

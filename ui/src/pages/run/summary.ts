@@ -1,7 +1,7 @@
 import { LitElement, html, nothing } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 
-import { hasEnded, type Run } from '../../api/types.js';
+import { hasEnded, type Bandwidth, type Run } from '../../api/types.js';
 import { icon } from '../../components/icon/icon.js';
 import '../../components/progress/progress.js';
 import { toneOf } from '../../components/status/status.js';
@@ -48,6 +48,7 @@ export class FfSummary extends LitElement {
   private whileMoving() {
     return html`
       ${this.fact(words.rate, rate(this.rate))}
+      ${this.run.bandwidth ? this.fact(words.limit, limited(this.run.bandwidth), words.limitWhy) : nothing}
       ${this.fact(words.left, this.left === undefined ? NONE : duration(this.left))}
     `;
   }
@@ -76,6 +77,11 @@ export class FfSummary extends LitElement {
       <dd>${value}</dd>
     </div>`;
   }
+}
+
+/** What holds the run back, as in: 2 MB/s, by agent north. */
+function limited({ limit, set_by, until }: Bandwidth): string {
+  return words.limitOf(limit ? rate(limit) : words.limitNothing, set_by, until ? moment(until) : '');
 }
 
 /** The one sentence that says where the run stands. */
