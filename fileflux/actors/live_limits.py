@@ -136,7 +136,7 @@ class LimitKeeper(Actor[a.Tick]):
         self._edge: Cancellable | None = None
 
     def on_start(self) -> None:
-        self._events = self._bus.subscribe(_TOLD_OF, 1)
+        self._events = self._bus.subscribe(_TOLD_OF, 1, "merge")
         runtime.spawn(self._listen, self._events, name="limits-listen")
         self.after(0, a.Tick("again"))
 

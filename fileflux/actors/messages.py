@@ -459,6 +459,15 @@ class SystemKnown:
     """What kind of system the destination's agent runs on, as far as the hub knows."""
 
     system: System
+    names: Mapping[int, str]
+    """Of the run's agents."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentElsewhere:
+    """An agent that the run waits for is connected to another hub on this database."""
+
+    agent_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -584,7 +593,7 @@ ExtrasMessage = DeletionsBegun | ExtrasStored | DueDeletions | DeletionsSaved
 
 RunMessage = (
     AgentUp | AgentDown | Answered | TransferSaid | RouteStarted | RouteMoved | RouteFailed | Stored | ListingStored
-    | PendingRows | PendingDirectories | Sums | DueReleases | SystemKnown | Fenced | LookAgain | Asked | CancelOne | ReviveOne | Revived | RowsTakenOver | AwaitRows
+    | PendingRows | PendingDirectories | Sums | DueReleases | SystemKnown | AgentElsewhere | Fenced | LookAgain | Asked | CancelOne | ReviveOne | Revived | RowsTakenOver | AwaitRows
     | ExtrasMessage | JobLimits | Tick
 )  # fmt: skip
 
@@ -637,6 +646,8 @@ class LeasesHeld:
 
     runs: Mapping[int, str | None]
     asked: RenewLeases
+    elsewhere: frozenset[int] = frozenset()
+    """Agents that runs wait for while they are at another hub."""
 
 
 RunsMessage = StartRun | StartRuns | RunFinished | FindRun | AwaitRun | ClaimedRuns | LeasesHeld | Tick
@@ -738,6 +749,7 @@ class FetchSystem:
     """Answered with SystemKnown."""
 
     agent_id: int
+    source_id: int
     owner: ActorRef[Any]
 
 
@@ -846,7 +858,10 @@ class ClaimRuns:
 
 @dataclass(frozen=True, slots=True)
 class RenewLeases:
-    """Hold on to all live runs of the owner; answered with LeasesHeld. ``known``: those that the asker drives."""
+    """Hold on to all live runs of the owner but those whose agents are at another hub; answered with LeasesHeld.
+
+    ``known``: those that the asker drives.
+    """
 
     owner_id: UUID
     lease_s: float

@@ -99,7 +99,7 @@ class Notifier(Actor[NotifierMessage]):
         self._ticks = 0
 
     def on_start(self) -> None:
-        self._hints = self._bus.subscribe(_HINTS, 1, "drop_newest")
+        self._hints = self._bus.subscribe(_HINTS, 1, "merge")
         self.after(0, Look("again"))
         self.after(HINT_S, Look("hint"))
         self.after(TIDY_S, Look("tidy"))

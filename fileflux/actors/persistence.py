@@ -27,7 +27,18 @@ from fileflux.jobs.status import RunStatus, TransferStatus
 from fileflux.metrics import Metrics
 from fileflux.protocol.limits import Limits
 from fileflux.protocol.systems import system_of
-from fileflux.storage import agents, alerts, directories, notices, releases, run_names, runs, tokens, transfers
+from fileflux.storage import (
+    agents,
+    alerts,
+    directories,
+    notices,
+    releases,
+    run_hubs,
+    run_names,
+    runs,
+    tokens,
+    transfers,
+)
 from fileflux.storage.pool import Database, Transaction
 
 T = TypeVar("T")
@@ -138,8 +149,7 @@ class Persistence(Actor[a.PersistenceMessage]):
             case a.FetchSums():
                 self._tell(message.owner, a.Sums(self._transact(lambda tx: transfers.sums(tx, message.run_id))))
             case a.FetchSystem():
-                agent = self._transact(lambda tx: agents.get(tx, message.agent_id))
-                self._tell(message.owner, a.SystemKnown(system_of(str(agent.info.get("os", "")) if agent else "")))
+                self._tell(message.owner, self._transact(lambda tx: _system(tx, message)))
             case a.FetchReleases():
                 waiting = self._transact(lambda tx: releases.due(tx, message.run_id, message.limit))
                 self._tell(message.owner, a.DueReleases(tuple(waiting)))
@@ -183,8 +193,7 @@ class Persistence(Actor[a.PersistenceMessage]):
             case a.ClaimRuns():
                 self._tell(message.reply_to, a.ClaimedRuns(self._claim(message), message))
             case a.RenewLeases():
-                held = self._transact(lambda tx: runs.renew(tx, message.owner_id, message.lease_s))
-                self._tell(message.reply_to, a.LeasesHeld(dict(held), message))
+                self._tell(message.reply_to, self._transact(lambda tx: _renew(tx, message)))
             case a.ReleaseLeases():
                 self._transact(lambda tx: runs.release(tx, message.owner_id))
             case a.BeginDeletions() | a.StoreExtras() | a.FetchDeletions() | a.SaveDeletions():
@@ -243,6 +252,20 @@ def _save_run(tx: Transaction, message: a.SaveRun) -> bool:
         return False
     notices.run_saved(tx, message.run_id, changes)
     return True
+
+
+def _system(tx: Transaction, message: a.FetchSystem) -> a.SystemKnown:
+    both = [agents.get(tx, agent_id) for agent_id in {message.agent_id, message.source_id}]
+    rows = {row.id: row for row in both if row is not None}
+    destination = rows.get(message.agent_id)
+    system = system_of(str(destination.info.get("os", "")) if destination else "")
+    return a.SystemKnown(system, {row.id: row.name for row in rows.values()})
+
+
+def _renew(tx: Transaction, message: a.RenewLeases) -> a.LeasesHeld:
+    run_hubs.hand_over(tx, message.owner_id)
+    held = runs.renew(tx, message.owner_id, message.lease_s)
+    return a.LeasesHeld(dict(held), message, run_hubs.elsewhere(tx, message.owner_id))
 
 
 def _store_seen(tx: Transaction, message: a.SaveSeen) -> None:

@@ -110,7 +110,9 @@ class Run(Actor[a.RunMessage]):
         self._machine.listing_errors = self._intake.listing.errors
         self._deps.persistence.tell_control(a.FetchAsked(self._row.id, self.ref))
         self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
-        self._deps.persistence.tell(a.FetchSystem(self._spec.destination_agent_id, self.ref))
+        self._deps.persistence.tell(
+            a.FetchSystem(self._spec.destination_agent_id, self._spec.source_agent_id, self.ref)
+        )
         self._deps.hub.tell(a.Watch(self._agents.ids, self.ref))
         self.after(max(1.0, self._row.seconds_to_deadline), a.Tick("deadline"))
         self.after(self._silence_check_every, a.Tick("silence"))
@@ -156,6 +158,8 @@ class Run(Actor[a.RunMessage]):
                 self._due_releases(message)
             case a.DeletionsBegun() | a.ExtrasStored() | a.DueDeletions() | a.DeletionsSaved():
                 self._extras_stored(message)
+            case a.AgentElsewhere():
+                self._agents.elsewhere(message.agent_id)
             case a.SystemKnown():
                 self._system_arrived(message)
             case a.JobLimits():
@@ -394,6 +398,7 @@ class Run(Actor[a.RunMessage]):
 
     def _system_arrived(self, message: a.SystemKnown) -> None:
         self._system_known = True
+        self._agents.names.update(message.names)
         # A run that was begun goes on with the names that it began with.
         system = self._files.plan.system if self._files.plan is not None else message.system
         self._intake.listing.system = self._directories.system = system

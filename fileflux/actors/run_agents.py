@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fileflux.actors import messages as a
 from fileflux.actors.session_port import SessionPort
 from fileflux.jobs.models import JobSpec
 from fileflux.protocol import messages as m
+
+ELSEWHERE: Final = "it is connected to another hub; both agents of a job have to be connected to the same one"
 
 
 class Agents:
@@ -16,6 +20,8 @@ class Agents:
         self._ports: dict[int, SessionPort | None] = {}
         self._known: set[int] = set()
         self._absent: dict[int, str] = {}
+        """Why each is not there."""
+        self.names: dict[int, str] = {}
 
     @property
     def ids(self) -> frozenset[int]:
@@ -38,17 +44,25 @@ class Agents:
         """An agent has no link; what people read of it."""
         self._known.add(message.agent_id)
         port = self._ports.get(message.agent_id)
-        name = port.agent_name if port is not None else f"{message.agent_id}"
+        if port is not None:
+            self.names[message.agent_id] = port.agent_name
         if message.lost:
             self._ports[message.agent_id] = None
-        self._absent[message.agent_id] = f"waiting for agent {name}: {message.reason}"
-        return self._absent[message.agent_id]
+        self._absent[message.agent_id] = message.reason
+        return self._waits_for(message.agent_id)
+
+    def elsewhere(self, agent_id: int) -> None:
+        """An agent that has no link here has one to another hub."""
+        if agent_id in self._absent:
+            self._absent[agent_id] = ELSEWHERE
 
     def missing(self, *, only_destination: bool) -> str | None:
         """Who is waited for. Once every file has ended nothing is left to ask the source."""
-        if only_destination:
-            return self._absent.get(self._destination_id)
-        return next(iter(self._absent.values()), None)
+        absent = [one for one in self._absent if one == self._destination_id or not only_destination]
+        return self._waits_for(absent[0]) if absent else None
+
+    def _waits_for(self, agent_id: int) -> str:
+        return f"waiting for agent {self.names.get(agent_id, agent_id)}: {self._absent[agent_id]}"
 
     def here(self, role: m.Role) -> bool:
         """The agent has a link now."""

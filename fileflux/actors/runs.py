@@ -129,7 +129,10 @@ class Runs(Actor[a.RunsMessage]):
             reply.send(ref)
 
     def _compare(self, message: a.LeasesHeld) -> None:
-        """Those that are driven here and not held any more stop; those of which another hub noted what people want look it up."""
+        """Those that are driven here and not held any more stop; those of which another hub noted what people want look it up.
+
+        All hear of the agents that are at another hub.
+        """
         for run_id in message.asked.known:
             ref = self._refs.get(run_id)
             if ref is None:
@@ -138,3 +141,5 @@ class Runs(Actor[a.RunsMessage]):
                 ref.tell_control(a.Fenced())
             elif message.runs[run_id] is not None:
                 ref.tell_control(a.LookAgain())
+            for agent_id in message.elsewhere:
+                ref.tell_control(a.AgentElsewhere(agent_id))

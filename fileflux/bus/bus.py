@@ -11,7 +11,8 @@ from typing import Literal, Self
 from fileflux.bus.events import Event
 from fileflux.errors import LocalProtocolError, UnavailableError
 
-Overflow = Literal["drop_oldest", "drop_newest"]
+Overflow = Literal["drop_oldest", "merge"]
+"""``merge``: the events that wait stand for those that follow, so none is lost; for who only wants to be woken."""
 
 
 class Subscription:
@@ -72,9 +73,9 @@ class Subscription:
             if self._closed:
                 return
             if len(self._events) >= self._size:
-                self._dropped += 1
-                if self._on_overflow == "drop_newest":
+                if self._on_overflow == "merge":
                     return
+                self._dropped += 1
                 self._events.popleft()
             self._events.append(event)
             self._changed.notify()
@@ -96,7 +97,7 @@ class Bus:
         return self._dropped_before + sum(one.dropped for one in live.values())
 
     def publish(self, event: Event) -> None:
-        """Hand ``event`` to every subscriber of its class. Never waits; a full queue loses an event and counts it."""
+        """Hand ``event`` to every subscriber of its class. Never waits; a full queue loses an event and counts it, unless it merges."""
         for subscription in self._by_type.get(type(event), ()):
             subscription.deliver(event)
 

@@ -22,6 +22,7 @@ from fileflux.storage import jobs
 from fileflux.storage.jobs import JobRow
 from fileflux.storage.pool import Transaction
 from fileflux.storage.rows import columns
+from fileflux.storage.run_hubs import NEAR_SQL
 from fileflux.storage.values import exact_json, exact_text, safe_text
 
 Wanted = Literal["pause", "cancel"]
@@ -175,11 +176,12 @@ def claim(
 
     Each gets a new epoch. Oldest first.
 
-    Runs that another transaction is taking at this moment are left to it, and so are those that wait for another run of their job.
+    Runs that another transaction is taking at this moment are left to it, those that wait for another run of their job to that run's end,
+    and those whose agents are at another hub to that hub (``run_hubs``).
     """
     return _take(
         tx,
-        f"id IN (SELECT id FROM runs WHERE {LIVE_SQL} AND {_FREE_SQL} AND {_READY_SQL}"
+        f"id IN (SELECT id FROM runs WHERE {LIVE_SQL} AND {_FREE_SQL} AND {_READY_SQL} AND {NEAR_SQL}"
         " AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s::bigint[]))"
         " AND (%(behind)s::bigint IS NULL"
         "  OR job_id = (SELECT job_id FROM runs WHERE id = %(behind)s) AND after_run IS NOT NULL)"

@@ -90,10 +90,11 @@ def test_filters_find_what_they_say_without_reading_the_log(long_log: Database) 
             rows = audit.LIST.page(tx, Ask(1000, descending=True, filters=filters)).rows
             assert len(rows) == min(found, 1000), filters
             assert [row.id for row in rows] == sorted((row.id for row in rows), reverse=True)
-            sql, params = audit.LIST.statement(Ask(40, descending=True, filters=filters), 41)
+            sql, params = audit.LIST.statement(Ask(50, descending=True, filters=filters), 51)
             plan = tx.one(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", params)
             assert plan is not None
-            assert read(plan[0][0]["Plan"]) < 2500, filters
+            # Of every 50th entry a page of 51 may be found by the index of the actor, or by walking back from the newest: 2,550 of 20,000.
+            assert read(plan[0][0]["Plan"]) < 2700, filters
 
 
 def read(node: dict[str, Any]) -> float:

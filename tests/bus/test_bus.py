@@ -27,18 +27,18 @@ def test_without_subscribers_nothing_happens():
         assert late.get(0) is None
 
 
-@pytest.mark.parametrize(("overflow", "left"), [("drop_oldest", [2, 3]), ("drop_newest", [0, 1])])
-def test_a_full_queue_loses_events_and_counts_them(overflow, left):
+@pytest.mark.parametrize(("overflow", "left", "lost"), [("drop_oldest", [2, 3], 2), ("merge", [0, 1], 0)])
+def test_a_full_queue_loses_events_and_counts_them_or_merges_them(overflow, left, lost):
     bus = Bus()
     slow = bus.subscribe([events.RunStarted], 2, on_overflow=overflow)
     quick = bus.subscribe([events.RunStarted], 100)
     for number in range(4):
         bus.publish(events.RunStarted(number))
     assert [slow.get(0), slow.get(0), slow.get(0)] == [*map(events.RunStarted, left), None]
-    assert (slow.dropped, quick.dropped, bus.dropped) == (2, 0, 2)
+    assert (slow.dropped, quick.dropped, bus.dropped) == (lost, 0, lost)
     slow.close()
     slow.close()
-    assert bus.dropped == 2
+    assert bus.dropped == lost
 
 
 def test_a_queue_has_room_for_something():

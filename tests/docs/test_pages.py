@@ -20,6 +20,9 @@ class Reader:
     """Somebody with a hub at hand: a folder, and what the environment says of the hub."""
 
     def __init__(self, site: Site) -> None:
+        self._client = site.hub.client
+        self._own = {site.source.id, site.destination.id}
+        self._cleared = 0
         self.env = {
             "FILEFLUX_HUB": site.hub.client.url,
             "FILEFLUX_URL": site.hub.client.url,
@@ -28,6 +31,16 @@ class Reader:
             "FILEFLUX_DATA_DIR": str(site.folder / "hub"),
             "FILEFLUX_PORT": str(site.hub.port),
         }
+
+    def clear(self) -> None:
+        """Every page finds what it would find alone: no job, and no agent that has the name of one of its own."""
+        for job in [*self._client.pages("/api/jobs")]:
+            self._client.delete(f"/api/jobs/{job['id']}")
+        for agent in [*self._client.pages("/api/agents")]:
+            if agent["id"] not in self._own and agent["status"] != "revoked":
+                self._cleared += 1
+                self._client.patch(f"/api/agents/{agent['id']}", {"name": f"of-an-earlier-page-{self._cleared}"})
+                self._client.delete(f"/api/agents/{agent['id']}")
 
 
 @pytest.fixture(scope="module")
@@ -58,4 +71,5 @@ def test_the_page_works(path: Path, tmp_path: Path, own_port: int, request: pyte
     assert page.needs == "hub"
     if page.blocks:
         here: Reader = request.getfixturevalue("reader")
+        here.clear()
         runner.run(page, tmp_path, here.env["FILEFLUX_URL"], here.env)

@@ -141,6 +141,10 @@ class Hub:
 
     def start(self) -> Hub:
         self.begin()
+        return self.wait_ready()
+
+    def wait_ready(self) -> Hub:
+        """Wait for what ``begin`` began, and log in."""
 
         def listening() -> str | None:
             assert self.process is not None

@@ -1,11 +1,14 @@
-"""Two hubs on one database, with schedules of seconds: one is killed, or hangs past its leases. Each fire time has one run, none is lost.
+"""Two hubs on one database.
 
-No agent is needed: a run that waits for one is a run.
+With schedules of seconds, one is killed or hangs past its leases: each fire time has one run, none is lost. No agent is needed for that: a run
+that waits for one is a run. And with agents that a load balancer sends now to the one and now to the other.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import signal
 import time
 from collections.abc import Iterator
@@ -22,7 +25,7 @@ from fileflux.storage import agents, jobs
 from fileflux.storage.migrate import migrate
 from fileflux.storage.pool import Database
 from tests.conftest import administer, drop_database, with_database
-from tests.integration.harness import Hub, wait_for
+from tests.integration.harness import Agent, Hub, wait_for
 
 LEASE_S = 3
 JOBS = 40
@@ -47,15 +50,18 @@ def url_of(database: Database) -> str:
 
 @pytest.fixture
 def hubs(tmp_path: Path, database: Database) -> Iterator[list[Hub]]:
-    hubs = []
+    hubs: list[Hub] = []
+    password = secrets.token_urlsafe(12)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        hubs.append(Hub(tmp_path / name, url_of(database), env={"FILEFLUX_LIMITS_RUN_LEASE": str(LEASE_S)}))
+        env = {"FILEFLUX_LIMITS_RUN_LEASE": str(LEASE_S), "FILEFLUX_ADMIN_PASSWORD": password}
+        hubs.append(Hub(tmp_path / name, url_of(database), env))
+        hubs[-1].password = password
     for hub in hubs:
         hub.begin()
     try:
         for hub in hubs:
-            wait_for("the hub to listen", lambda hub=hub: "listening on" in hub.running.text(), 40)
+            hub.wait_ready()
         yield hubs
     finally:
         for hub in hubs:
@@ -169,3 +175,42 @@ def none_due(database: Database, end: datetime) -> bool:
     with database.transaction() as tx:
         row = tx.one("SELECT count(*) FROM jobs WHERE due_at <= %s", (end,))
     return row is not None and row[0] == 0
+
+
+def move(agent: Agent, hub: Hub) -> None:
+    """Its next connection leads to ``hub``."""
+    if agent.process is not None:
+        agent.stop()
+    agent._hub, agent._hub_url = hub, hub.client.url
+    agent.start()
+
+
+@pytest.mark.timeout(180)
+def test_a_run_goes_to_the_hub_of_its_agents(hubs: list[Hub], tmp_path: Path) -> None:
+    """Whichever was asked for it; while they are at two, it waits, says so, and goes on once they are together."""
+    one, two = hubs
+    source, destination = Agent(one, "source", tmp_path), Agent(one, "destination", tmp_path)
+    try:
+        for agent in (source, destination):
+            move(agent, two)
+        (source.read / "a.bin").write_bytes(os.urandom(100_000))
+        job = one.job(source.id, source.read, destination.id, destination.write)
+        assert one.wait_ended(one.run(job))["files_done"] == 1
+
+        move(destination, one)
+        (source.read / "b.bin").write_bytes(os.urandom(100_000))
+        run = one.run(job)
+        wait_for("the run to say where its agents are", lambda: "another hub" in one.show(run)["reason"], 30)
+        shown = two.show(run)
+        assert shown["status"] == "waiting_agent"
+        assert re.fullmatch(
+            r"waiting for agent (source|destination): it is connected to another hub; both agents of a job have to be connected"
+            r" to the same one",
+            shown["reason"],
+        )
+        move(source, one)
+        assert two.wait_ended(run)["files_done"] == 1
+        assert {path.name for path in destination.write.iterdir()} == {"a.bin", "b.bin"}
+    finally:
+        for agent in (source, destination):
+            agent.stop()
