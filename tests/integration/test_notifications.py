@@ -17,6 +17,7 @@ import pytest
 from tests.actors.outgoing.servers import MailServer, Visit, WebhookServer
 from tests.integration.conftest import Site
 from tests.integration.harness import wait_for
+from tests.integration.store import query
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,9 @@ def test_a_black_hole_costs_runs_nothing(site: Site, webhooks: WebhookServer) ->
 
 def test_an_agent_that_stays_away_is_told(site: Site, webhooks: WebhookServer) -> None:
     one, _ = target(site, "agents", "agent.*", url=f"http://127.0.0.1:{webhooks.port}/agents")
-    site.destination.wait_online()
+    # Who was never noted to be there is not missed either.
+    known = "SELECT 1 FROM agent_presence WHERE online AND agent_id = %s"
+    wait_for("the agent to be noted", lambda: query(site.hub, known, site.destination.id), 20)
     site.destination.running.kill()
 
     def told() -> list[str]:
