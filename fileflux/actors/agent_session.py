@@ -39,11 +39,11 @@ log = structlog.get_logger("fileflux.session")
 
 _FOR_RELAY = (
     m.TransferAccept, m.TransferProgress, m.ChunkAck, m.ChunkNack, m.ChunkSame, m.TransferComplete, m.TransferErrorMessage,
-    m.TransferReleased,
+    m.TransferReleased, m.BundleAccept, m.BundleComplete,
 )  # fmt: skip
 
 
-_ORDERED = (m.CancelTransfer, m.TransferResume)
+_ORDERED = (m.CancelTransfer, m.TransferResume, m.BundleRequest)
 """Items that nothing may overtake by being gathered before them."""
 LOOK_EVERY_S = 5.0
 SOON_S = 0.05

@@ -425,9 +425,12 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class ListingStored:
+    """``rows``: those of the new ones that are to be moved, in the order of their ids; None: to be fetched."""
+
     new_rows: int
     new_skipped: int
     new_failed: int = 0
+    rows: tuple[TransferRow, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

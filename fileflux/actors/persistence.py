@@ -285,7 +285,8 @@ def _store_listing(tx: Transaction, message: a.StoreListing) -> a.ListingStored:
     rows = transfers.insert_many(tx, message.run_id, files)
     notices.transfers_stored(tx, message.run_id, rows)
     ended = Counter(row.status for row in rows)
-    return a.ListingStored(len(rows), ended[TransferStatus.SKIPPED], ended[TransferStatus.FAILED])
+    pending = tuple(row for row in rows if row.status == TransferStatus.PENDING)
+    return a.ListingStored(len(rows), ended[TransferStatus.SKIPPED], ended[TransferStatus.FAILED], pending)
 
 
 def _revive(tx: Transaction, message: a.Revive) -> tuple[transfers.TransferRow, transfers.TransferRow] | None:

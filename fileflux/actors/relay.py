@@ -28,6 +28,12 @@ SAMPLE_EVERY = 64
 """``hub_check: sample`` looks at one chunk in so many, counted over index and wire id so that small files have their turn."""
 
 
+Spoken = m.TransferAccept | m.TransferComplete | m.TransferErrorMessage | m.BundleAccept | m.BundleComplete
+SpokenItem = (
+    m.TransferAcceptItem | m.TransferCompleteItem | m.TransferErrorItem | m.BundleAcceptItem | m.BundleCompleteItem
+)
+
+
 class Relay(Actor[a.RelayMessage]):
     """One per hub. Bounded by ``relay_budget`` and by the number of open attempts, which the runs bound."""
 
@@ -225,7 +231,7 @@ class Relay(Actor[a.RelayMessage]):
                 case m.ChunkSame():
                     for item in body.items:
                         self._same(message.port, item)
-                case m.TransferAccept() | m.TransferComplete() | m.TransferErrorMessage():
+                case _ if isinstance(body, Spoken):
                     self._to_runs(message, body)
                     return
                 case _:
@@ -234,9 +240,7 @@ class Relay(Actor[a.RelayMessage]):
             message.port.post(a.Violation(None, error.code, error.message, error.close))
         message.receipt.done()
 
-    def _to_runs(
-        self, message: a.FromAgent, body: m.TransferAccept | m.TransferComplete | m.TransferErrorMessage
-    ) -> None:
+    def _to_runs(self, message: a.FromAgent, body: Spoken) -> None:
         receipt = SharedReceipt(message.receipt, len(body.items))
         for item in body.items:
             try:
@@ -249,9 +253,7 @@ class Relay(Actor[a.RelayMessage]):
             else:
                 self._tell_run(attempt, a.TransferSaid(attempt.token, attempt.wire_id, role, item, receipt))
 
-    def _speaking(
-        self, port: SessionPort, item: m.TransferAcceptItem | m.TransferCompleteItem | m.TransferErrorItem
-    ) -> tuple[Attempt | None, m.Role]:
+    def _speaking(self, port: SessionPort, item: SpokenItem) -> tuple[Attempt | None, m.Role]:
         """The attempt that ``item`` is about, if it is open, and as which of its ends the agent speaks. Raises RemoteProtocolError.
 
         An agent that is both has to say it. If it does not, the transfer fails: without the item it would wait for ever.

@@ -31,6 +31,7 @@ from fileflux.actors.run_releases import Releases
 from fileflux.bus import events
 from fileflux.clock import Clock
 from fileflux.errors import ConflictError, RemoteProtocolError
+from fileflux.jobs.bundle import may_be_bundled
 from fileflux.jobs.models import JobSpec
 from fileflux.jobs.run import RunMachine
 from fileflux.jobs.status import RunStatus, TransferStatus
@@ -126,6 +127,7 @@ class Run(Actor[a.RunMessage]):
         for held in self._files.held.values():
             if held.machine.wire_id:
                 self._deps.relay.tell_control(a.CloseAttempt(held.machine.wire_id))
+        self._files.bundles.close()
 
     def receive(self, message: a.RunMessage) -> None:
         match message:
@@ -211,6 +213,7 @@ class Run(Actor[a.RunMessage]):
         for role in self._agents.roles(message.agent_id):
             if same:
                 self._files.each(lambda machine, role=role: machine.link_changed(role))  # type: ignore[misc]  # bound now
+                self._files.bundles.link_changed(role)
             else:
                 self._session_lost(role)
 
@@ -226,6 +229,7 @@ class Run(Actor[a.RunMessage]):
 
     def _session_lost(self, role: m.Role) -> None:
         self._files.each(lambda machine: machine.session_lost(role))
+        self._files.bundles.give_up("agent_restarted", committed=True)
         if role == self._intake.role:
             self._intake.restart()
         if role == "destination":
@@ -333,8 +337,12 @@ class Run(Actor[a.RunMessage]):
         self._intake.store(*rows, self.ref)
 
     def _listing_stored(self, message: a.ListingStored) -> None:
-        self._intake.storing = False
-        self._more_rows = True
+        self._intake.storing -= 1
+        if message.rows is not None and not (self._more_rows or self._fetching or self._early_end):
+            # All that stood before is here, so these need not be read again.
+            self._take_rows(message.rows)
+        else:
+            self._more_rows = True
         self._machine.files_total += message.new_rows
         self._machine.files_skipped += message.new_skipped
         self._machine.files_failed += message.new_failed
@@ -367,17 +375,20 @@ class Run(Actor[a.RunMessage]):
     def _rows_arrived(self, message: a.PendingRows) -> None:
         self._fetching = False
         self._more_rows = len(message.rows) == FETCH_ROWS
-        if message.rows:
-            self._last_row_id = message.rows[-1].id
-        gone, self._cancelled_in_flight = self._cancelled_in_flight, set()
-        rows = [row for row in message.rows if row.id not in gone and row.id not in self._files.held]
-        for row in rows:
-            if row.cancelled_by is not None:
-                self._cancel_row(row, f"cancelled by {row.cancelled_by}")
-        # Only rows that stood before this process came may have been begun by another.
-        self._files.add(tuple(row for row in rows if row.cancelled_by is None), adopted=self._adopting)
+        self._take_rows(message.rows)
         if not self._more_rows:
             self._adopting = False
+
+    def _take_rows(self, found: tuple[TransferRow, ...]) -> None:
+        if found:
+            self._last_row_id = found[-1].id
+        gone, self._cancelled_in_flight = self._cancelled_in_flight, set()
+        rows = [row for row in found if row.id not in gone and row.id not in self._files.held]
+        for row in rows:
+            if row.cancelled_by is not None:
+                self.cancel_row(row, f"cancelled by {row.cancelled_by}")
+        # Only rows that stood before this process came may have been begun by another.
+        self._files.add(tuple(row for row in rows if row.cancelled_by is None), adopted=self._adopting)
 
     def _said(self, message: a.TransferSaid) -> None:
         try:
@@ -491,12 +502,13 @@ class Run(Actor[a.RunMessage]):
 
     def _cancel_one(self, message: a.CancelOne) -> None:
         row, reason = message.row, f"cancelled by {message.asked_by}"
-        if self._files.cancel(row.id, reason) or self._early_end is not None:
+        known = self._files.cancel(row, reason)
+        if known is None or self._early_end is not None:
             return
-        if self._fetching:
+        if self._fetching or self._intake.storing:
             # The answer that is on its way may have it.
             self._cancelled_in_flight.add(row.id)
-        self._cancel_row(row, reason)
+        self.cancel_row(known, reason)
 
     def _revive_one(self, message: a.ReviveOne) -> None:
         if self._finished or self._deciding is not None or self._early_end is not None or self._machine.files_over:
@@ -546,8 +558,9 @@ class Run(Actor[a.RunMessage]):
             return
         status, reason = self._early_end
         self._files.each(lambda machine: machine.cancel(reason))
+        self._files.bundles.give_up(reason, committed=False)
         while self._files.queue:
-            self._cancel_row(self._files.queue.popleft()[0], reason)
+            self.cancel_row(self._files.queue.popleft()[0], reason)
         if self._more_rows:
             self._fetching = True
             self._deps.persistence.tell(a.FetchPending(self._row.id, self._last_row_id, FETCH_ROWS, self.ref))
@@ -566,7 +579,7 @@ class Run(Actor[a.RunMessage]):
         self._releases.give_up(reason, self.ref)
         return True
 
-    def _cancel_row(self, row: TransferRow, reason: str) -> None:
+    def cancel_row(self, row: TransferRow, reason: str) -> None:
         """End a transfer that this process has not begun. An earlier one may have left a part, and did not always note that it began."""
         self._machine.file_ended(TransferStatus.CANCELLED)
         attempt = row.attempt
@@ -668,6 +681,19 @@ class Run(Actor[a.RunMessage]):
         self.to_relay(a.OpenAttempt(wire_id, *who, self._spec.hub_check, self.ends.job, self._job))
         return wire_id
 
+    def open_bundle(self) -> int:
+        source, destination = self._agents.port("source"), self._agents.port("destination")
+        if source is None or destination is None:
+            raise AssertionError("a bundle without both agents")
+        wire_id = next(self._deps.ids)
+        who = (self.ref, -wire_id, source, destination)
+        self.to_relay(a.OpenAttempt(wire_id, *who, self._spec.hub_check, self.ends.job, self._job))
+        return wire_id
+
+    def may_bundle(self) -> bool:
+        ports = (self._agents.port("source"), self._agents.port("destination"))
+        return may_be_bundled(self._spec) and all(port is not None and "bundles" in port.features for port in ports)
+
     def begin_later(self, row_id: int, delay_s: float) -> None:
         if delay_s <= 0:
             self._files.retry_due(row_id)
@@ -678,6 +704,20 @@ class Run(Actor[a.RunMessage]):
         update, event = transfer_update(held, terminal=terminal), transfer_event(held, self._row.id)
         save = a.SaveTransfer(self._row.id, self._row.lease_epoch, update, self.ref, confirm, event)
         self._deps.persistence.tell(save)
+
+    def save_bundled(self, row: TransferRow, update: TransferUpdate, *, confirm: bool) -> None:
+        status = TransferStatus(update.status)
+        self._machine.file_ended(status)
+        self._totals.count(update)
+        completed = status is TransferStatus.COMPLETED
+        event: events.Event = (
+            events.TransferCompleted(row.id, self._row.id)
+            if completed
+            else events.TransferChanged(row.id, self._row.id, status.value)
+        )
+        self._deps.persistence.tell(
+            a.SaveTransfer(self._row.id, self._row.lease_epoch, update, self.ref, confirm, event)
+        )
 
     def ended(self, held: Held, *, part_left: bool) -> None:
         machine = held.machine

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from fileflux.actors import messages as a
+from fileflux.actors.run_bundles import BundleHost, Bundles, Queued
 from fileflux.actors.run_listing import Plan
 from fileflux.errors import RefusedPathError
 from fileflux.jobs.models import JobSpec
@@ -36,7 +37,6 @@ SMALL_PER_LARGE = 16
 """Files of one chunk that move in the place of one larger file: they wait for round trips, not for bytes."""
 SAVE_INTERVAL = 2.0
 """Seconds between two writes of a live transfer's progress, which are for display only."""
-COMPRESSION_NAMES = ("none", "zstd", "lz4")
 
 
 @dataclass(slots=True)
@@ -64,16 +64,15 @@ class Held:
         return 1 if self.row.size <= self.machine.spec.chunk_size else SMALL_PER_LARGE
 
 
-class Host(Protocol):
+class Host(BundleHost, Protocol):
     """What the run's actor does for its transfers."""
 
-    def post(self, role: m.Role, message: a.PostItem) -> None: ...
-    def to_relay(self, message: a.RelayMessage) -> None: ...
+    def may_bundle(self) -> bool: ...
     def save(self, held: Held, *, confirm: bool, terminal: bool) -> None: ...
     def begin_later(self, row_id: int, delay_s: float) -> None: ...
     def open_attempt(self, held: Held) -> int: ...
     def ended(self, held: Held, *, part_left: bool) -> None: ...
-    def now(self) -> float: ...
+    def cancel_row(self, row: TransferRow, reason: str) -> None: ...
 
 
 class Files:
@@ -86,7 +85,8 @@ class Files:
         self._host = host
         self.plan: Plan | None = None
         self.held: dict[int, Held] = {}
-        self.queue: deque[tuple[TransferRow, bool]] = deque()
+        self.queue: deque[Queued] = deque()
+        self.bundles = Bundles(spec, run_id, host, self._bundle_ended)
         self.parallel = spec.parallel
         """Larger files at once; follows the job while the run is live."""
         self._load = 0
@@ -94,11 +94,11 @@ class Files:
 
     @property
     def idle(self) -> bool:
-        return not self.held and not self.queue
+        return not self.held and not self.queue and not self.bundles.live
 
     def add(self, rows: tuple[TransferRow, ...], *, adopted: bool) -> None:
         """Rows that wait for their turn. ``adopted``: an earlier hub process may have begun them."""
-        self.queue.extend((row, adopted) for row in rows)
+        self.queue.extend(Queued(row, adopted) for row in rows)
 
     def dispatch(self) -> None:
         """Begin what may begin now; call only while both agents are there."""
@@ -110,8 +110,14 @@ class Files:
                 self.carry_out(held, held.machine.cancel(held.cancel_reason))
             else:
                 self._begin(held)
+        bundling = self.plan is not None and self.plan.landing == "below" and self._host.may_bundle()
         while self.queue and self._has_room() and len(self.held) < HELD_MAX:
-            row, adopted = self.queue.popleft()
+            together = self.bundles.gather(self.queue) if bundling else []
+            if together and self.plan is not None:
+                self._load += SMALL_PER_LARGE
+                self.bundles.begin(together, self.plan.base, self.destination_name)
+                continue
+            row, adopted, _ = self.queue.popleft()
             held = Held(row, self._machine(row, adopted=adopted), wire_before=row.bytes_wire)
             self.held[row.id] = held
             self._begin(held)
@@ -131,6 +137,7 @@ class Files:
     def pause(self, reason: str) -> None:
         """Take back what moves; ``dispatch`` begins it again, so do not call that before the run goes on."""
         self.each(lambda machine: machine.pause(reason))
+        self.bundles.give_up("paused", committed=False)
         self.explain(reason)
 
     def explain(self, reason: str) -> None:
@@ -140,18 +147,24 @@ class Files:
             if held is not None and held.machine.state is State.IDLE:
                 held.machine.waiting(reason)
 
-    def cancel(self, row_id: int, reason: str) -> bool:
-        """End one that is in memory and has been begun; False for any other, which is then not in the queue any more."""
-        held = self.held.get(row_id)
-        if held is None:
-            self.queue = deque(entry for entry in self.queue if entry[0].id != row_id)
-            return False
-        held.cancel_reason = reason
-        self.carry_out(held, held.machine.cancel(reason))
-        return True
+    def cancel(self, row: TransferRow, reason: str) -> TransferRow | None:
+        """End one that has been begun. Any other is given back as it is known here, and is not in the queue any more."""
+        held = self.held.get(row.id)
+        if held is not None:
+            held.cancel_reason = reason
+            self.carry_out(held, held.machine.cancel(reason))
+            return None
+        if self.bundles.cancel(row.id, reason):
+            return None
+        known = next((entry.row for entry in self.queue if entry.row.id == row.id), row)
+        self.queue = deque(entry for entry in self.queue if entry.row.id != row.id)
+        return known
 
     def said(self, message: a.TransferSaid) -> None:
-        """An agent spoke of a transfer. Raises RemoteProtocolError for words out of place."""
+        """An agent spoke of a transfer or a bundle. Raises RemoteProtocolError for words out of place."""
+        if message.token < 0:
+            self.bundles.said(message)
+            return
         held = self._current(message.token, message.wire_id)
         if held is None:
             message.receipt.done()
@@ -183,6 +196,9 @@ class Files:
             self.carry_out(held, held.machine.have_forwarded())
 
     def moved(self, message: a.RouteMoved) -> None:
+        if message.token < 0:
+            self.bundles.moved(message)
+            return
         held = self._current(message.token, message.wire_id)
         if held is None:
             return
@@ -196,6 +212,9 @@ class Files:
             self._host.save(held, confirm=False, terminal=False)
 
     def failed(self, message: a.RouteFailed) -> None:
+        if message.token < 0:
+            self.bundles.failed(message)
+            return
         held = self._current(message.token, message.wire_id)
         if held is not None:
             self.carry_out(held, held.machine.failed(message.code, message.message, retryable=message.retryable))
@@ -203,6 +222,7 @@ class Files:
     def stored(self, row_id: int) -> None:
         held = self.held.get(row_id)
         if held is None:
+            self.bundles.stored(row_id)
             return
         if held.machine.state is State.ENDED:
             if held.receipt is not None:
@@ -221,6 +241,7 @@ class Files:
 
         Opening a file is quick, so silence means that the answer will not come. Later steps may take hours and are not judged by time.
         """
+        self.bundles.give_up_silent(timeout)
         due = self._host.now() - timeout
         for held in tuple(self.held.values()):
             asked = {State.OPENING_SOURCE: "source", State.OPENING_DESTINATION: "destination"}.get(held.machine.state)
@@ -256,6 +277,13 @@ class Files:
                 case Ended():
                     self._release(held)
                     host.ended(held, part_left=effect.part_left)
+
+    def _bundle_ended(self, left: list[Queued], cancelled: Mapping[int, str]) -> None:
+        self._load -= SMALL_PER_LARGE
+        for entry in left:
+            if entry.row.id in cancelled:
+                self._host.cancel_row(entry.row, cancelled[entry.row.id])
+        self.queue.extendleft(entry for entry in reversed(left) if entry.row.id not in cancelled)
 
     def _begin(self, held: Held) -> None:
         held.begun = True

@@ -24,6 +24,8 @@ from fileflux.storage.values import safe_text
 LIST_TRIES = 3
 BATCH = 500
 """Rows of the run before that are taken over at once."""
+PAGES_STORING = 2
+"""Pages that are stored at once: the next one is asked for, and listed, while one is stored."""
 TROUBLES_KEPT = 50
 TROUBLE_CHARACTERS = 300
 """Errors of the listing that stay with the run, for whoever asks why it never saw a path."""
@@ -45,7 +47,8 @@ class Intake:
         self._persistence = persistence
         self._ids = ids
         self.listing = Listing(spec, limits.list_page)
-        self.storing = False
+        self.storing = 0
+        """Pages on their way to the database."""
         self._reached: a.RowsTakenOver | None = None
         self._answered = True
         self._asked_at = 0.0
@@ -86,11 +89,13 @@ class Intake:
 
     def ask(self, port: SessionPort | None, owner: ActorRef[Any], now: float) -> None:
         """Ask for what comes next, unless something is on its way. ``port`` is that of the agent with ``role``."""
-        if self.finished or self.storing or not self._answered:
+        if self.finished or self.storing >= PAGES_STORING or not self._answered:
             return
         if self._reached is not None:
+            if self.storing:
+                return
             reached, origin = self._reached, (self._row.plan or {})["rows_of"]
-            self.storing = True
+            self.storing += 1
             self._persistence.tell(
                 a.TakeOverRows(self._row.id, origin, reached.after, reached.after_directory, BATCH, owner)
             )
@@ -108,7 +113,7 @@ class Intake:
 
     def store(self, files: Sequence[NewTransfer], folders: Sequence[NewDirectory], owner: ActorRef[Any]) -> None:
         """Store a page; answered with ListingStored."""
-        self.storing = True
+        self.storing += 1
         listing = self.listing
         self._persistence.tell(
             a.StoreListing(

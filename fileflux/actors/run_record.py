@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fileflux.actors import messages as a
-from fileflux.actors.run_files import COMPRESSION_NAMES, Held
+from fileflux.actors.run_bundles import COMPRESSION_NAMES
+from fileflux.actors.run_files import Held
 from fileflux.bus import events
 from fileflux.jobs.run import RunMachine
 from fileflux.jobs.status import TransferStatus
@@ -38,6 +39,11 @@ class Totals:
         self.done += held.bytes_done
         self.wire += held.bytes_wire
         self.reused += held.bytes_reused
+
+    def count(self, update: TransferUpdate) -> None:
+        """A file of a bundle has ended."""
+        self.done += update.bytes_done or 0
+        self.wire += update.bytes_wire or 0
 
     def take_back(self, row: TransferRow) -> None:
         """A transfer that had ended is taken up again."""

@@ -29,7 +29,8 @@ _LZ4_MAGIC: Final = b"\x04\x22\x4d\x18"
 _WINDOW_MAX: Final = MAX_CHUNK_SIZE
 """A window larger than the largest chunk helps nobody; the decoder allocates it."""
 _ZSTD_LEVEL: Final = 1
-"""Level 3 is a quarter slower for 10 to 20 % fewer bytes (docs/performance.md); above level 3 the processor is the bottleneck of any link."""
+_ZSTD_MORE: Final = 3
+"""A quarter slower for 10 to 20 % fewer bytes (docs/performance.md); above level 3 the processor is the bottleneck of any link."""
 _SAMPLE: Final = 16 * KIB
 _SAMPLES: Final = 4
 _WORTH_IT: Final = 0.95
@@ -43,18 +44,21 @@ class _Codecs(threading.local):
     """Codec objects are costly to make and not safe to share between threads."""
 
     def __init__(self) -> None:
-        self.compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=True, write_checksum=False)
+        self.compressors = {
+            level: zstandard.ZstdCompressor(level=level, write_content_size=True, write_checksum=False)
+            for level in (_ZSTD_LEVEL, _ZSTD_MORE)
+        }
         self.decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_MAX)
 
 
 _codecs = _Codecs()
 
 
-def compress(data: Buffer, choice: Compression) -> tuple[int, Buffer]:
+def compress(data: Buffer, choice: Compression, effort: int = 2) -> tuple[int, Buffer]:
     """``(code, payload)`` of a chunk; the payload is never longer than ``data``, and is ``data`` itself for the code NONE.
 
-    ``auto`` looks at a sample first and takes zstd if that pays. A chunk of zeros becomes a few hundred bytes of zstd for every choice
-    but ``none``. What a codec does not shrink is sent as NONE.
+    ``auto`` looks at a sample first and compresses if that pays, as hard as ``effort`` says: 0 not at all, 1 LZ4, 2 zstd 1, 3 zstd 3. A chunk
+    of zeros becomes a few hundred bytes of zstd for every choice but ``none``. What a codec does not shrink is sent as NONE.
     """
     if choice == "none" or len(data) < _TINY:
         return NONE, data
@@ -62,8 +66,12 @@ def compress(data: Buffer, choice: Compression) -> tuple[int, Buffer]:
         return _if_shorter(ZSTD, _zstd(data), data)
     if choice == "lz4":
         return _if_shorter(LZ4, _lz4(data), data)
-    if choice == "auto" and not _compressible(data):
-        return NONE, data
+    if choice == "auto":
+        if effort == 0 or not _compressible(data):
+            return NONE, data
+        if effort == 1:
+            return _if_shorter(LZ4, _lz4(data), data)
+        return _if_shorter(ZSTD, _zstd(data, _ZSTD_MORE if effort > 2 else _ZSTD_LEVEL), data)
     return _if_shorter(ZSTD, _zstd(data), data)
 
 
@@ -102,8 +110,8 @@ def _if_shorter(code: int, payload: bytes, data: Buffer) -> tuple[int, Buffer]:
     return (code, payload) if len(payload) < len(data) else (NONE, data)
 
 
-def _zstd(data: Buffer) -> bytes:
-    return _codecs.compressor.compress(data)
+def _zstd(data: Buffer, level: int = _ZSTD_LEVEL) -> bytes:
+    return _codecs.compressors[level].compress(data)
 
 
 def _lz4(data: Buffer) -> bytes:

@@ -33,6 +33,14 @@ MAX_ITEMS: Final = 1000
 """Items in one control message: about 300 KiB of JSON, well under max_text_bytes."""
 MAX_PATH_BYTES: Final = 4096
 MAX_NAME_BYTES: Final = 255
+BUNDLE_FILES: Final = 500
+"""Files in one bundle: about 100 KiB of JSON, and as many rows as are written in one statement."""
+BUNDLE_FILE_MAX: Final = 128 * KIB
+"""A larger file gains nothing from company."""
+BUNDLE_BYTES: Final = 4 * MIB
+"""Of all files of a bundle, which are one chunk."""
+BUNDLE_NAMES: Final = 128 * KIB
+"""Bytes of all names of a bundle: six of them in JSON for one that is escaped."""
 PROTOCOL_VERSIONS: Final = (1,)
 
 

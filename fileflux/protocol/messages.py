@@ -45,8 +45,9 @@ SinkState = Literal["new", "resume", "equal", "skipped"]
 CheckStatus = Literal["ok", "warn", "fail", "skipped"]
 WatchStatus = Literal["ok", "degraded", "failed"]
 WatchHow = Literal["native", "looking"]
+BundleState = Literal["new", "equal", "skipped", "alone"]
 
-FEATURES: tuple[str, ...] = ("browse", "doctor", "policies", "limits", "watch")
+FEATURES: tuple[str, ...] = ("browse", "doctor", "policies", "limits", "watch", "bundles")
 """What ``hello`` says that this agent answers beyond what every agent of protocol 1 does."""
 
 
@@ -457,6 +458,37 @@ class TransferRequest(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class BundleRequestItem:
+    """Open one end of a bundle: small files that move as one stream, their contents one behind the other.
+
+    The lists have one element for each file. At the source a file is ``path/name`` and MUST have ``sizes`` and ``mtimes`` still; at the
+    destination it lands at ``path/name`` by way of the part ``parts``. The stream is one chunk of all sizes together.
+    ``repeated``: an earlier attempt may have delivered files, so one that has its size already at the destination is ``alone``.
+    """
+
+    transfer_id: WireId
+    role: Role
+    run_id: Count
+    path: PathText
+    names: tuple[PathText, ...]
+    sizes: tuple[Count, ...]
+    mtimes: tuple[Nanoseconds, ...]
+    modes: tuple[Index, ...] = ()
+    parts: tuple[PartId, ...] = ()
+    compression: Compression = "auto"
+    conflict: Conflict = "overwrite"
+    preserve_mtime: bool = True
+    preserve_mode: bool = True
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRequest(Message):
+    TYPE: ClassVar[str] = "bundle_request"
+    items: tuple[BundleRequestItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TransferResumeItem:
     """Go on (source), or forget what is in flight (destination).
 
@@ -518,6 +550,8 @@ class TransferCommitItem:
     file_sha256: Digest | None
     mtime_ns: Nanoseconds
     mode: Index
+    alone: Ranges | None = None
+    """Of a bundle: the files that the source could not read as they were listed. They are not published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -640,6 +674,42 @@ class TransferAccept(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class BundleAcceptItem:
+    """What becomes of each file of a ``bundle_request`` to a destination, in the same order.
+
+    ``new``: send it. ``equal`` and ``skipped``: as in TransferAcceptItem. ``alone``: it needs a transfer of its own, which will say why.
+    ``path``: where the names are below, with the system's separator at its end.
+    """
+
+    transfer_id: WireId
+    role: Role
+    path: PathText
+    states: tuple[BundleState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BundleAccept(Message):
+    TYPE: ClassVar[str] = "bundle_accept"
+    items: tuple[BundleAcceptItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BundleCompleteItem:
+    """The SHA-256 of each file that was to be sent, in the order of the bundle; ``alone``: indexes of those that were not published."""
+
+    transfer_id: WireId
+    role: Role
+    digests: tuple[Digest, ...]
+    alone: Ranges = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BundleComplete(Message):
+    TYPE: ClassVar[str] = "bundle_complete"
+    items: tuple[BundleCompleteItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StageTimes:
     """Milliseconds spent since the transfer began."""
 
@@ -713,6 +783,8 @@ class TransferCompleteItem:
     file_sha256: Digest | None = None
     final_path: PathText | None = None
     role: Role | None = None
+    alone: Ranges | None = None
+    """Of a bundle, from its source: see TransferCommitItem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -795,11 +867,11 @@ class PathsDeleted(Message):
 
 FROM_AGENT: tuple[type[Message], ...] = (
     Hello, AgentInfo, Heartbeat, ListResult, TransferAccept, TransferProgress, ChunkAck, ChunkNack, ChunkSame,
-    TransferComplete, TransferReleased, DirApplied, PathsDeleted, TransferErrorMessage, ConnectionTestResult, BrowseResult,
+    TransferComplete, TransferReleased, BundleAccept, BundleComplete, DirApplied, PathsDeleted, TransferErrorMessage, ConnectionTestResult, BrowseResult,
     DoctorResult, WatchState, WatchReady, Ack, ErrorMessage,
 )  # fmt: skip
 FROM_HUB: tuple[type[Message], ...] = (
-    Welcome, HeartbeatAck, ListRequest, ListCancel, TransferRequest, TransferResume, Window, TransferCommit, TransferRelease,
+    Welcome, HeartbeatAck, ListRequest, ListCancel, TransferRequest, BundleRequest, TransferResume, Window, TransferCommit, TransferRelease,
     DirApply, DeletePaths, LimitsUpdate, ChunkRequest, CancelTransfer, PauseTransfer, DiscardPart, ConnectionTest, ChunkSame, BrowseRequest,
     DoctorRequest, WatchSet, WatchClear, Ack, ErrorMessage, Goodbye,
 )  # fmt: skip

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
 from fileflux.errors import ConflictError, NotFoundError
 from fileflux.jobs.status import TransferStatus
+from fileflux.storage import arrays
 from fileflux.storage.pool import Transaction
 from fileflux.storage.rows import columns, page_size
 from fileflux.storage.values import exact_text, optional_bytes, safe_text, shown_name
@@ -147,20 +148,33 @@ _CASTS = {
     "source_identity": "text",
     "release": "text",
 }
-_UPDATE_TEMPLATE = (
-    "(%s::bigint, %s::text, "
-    + ", ".join(f"%s::{_CASTS.get(name, 'bigint')}" for name in _KEPT)
-    + ", %s::bool, %s::bool)"
-)
+_ARRAYS: dict[str, Callable[[Iterable[Any]], str]] = {
+    "bigint": arrays.numbers,
+    "int": arrays.numbers,
+    "text": arrays.texts,
+    "bytea": arrays.binaries,
+}
 _UPDATE = (
     "UPDATE transfers AS t SET status = v.status, "
     + ", ".join(f"{name} = coalesce(v.{name}, t.{name})" for name in _KEPT)
     + ", started_at = CASE WHEN v.started THEN coalesce(t.started_at, clock_timestamp()) ELSE t.started_at END"
     ", ended_at = CASE WHEN v.ended THEN clock_timestamp() ELSE t.ended_at END"
-    f" FROM (VALUES %s) AS v (id, status, {', '.join(_KEPT)}, started, ended)"
+    " FROM unnest(%s::bigint[], %s::text[], "
+    + ", ".join(f"%s::{_CASTS.get(name, 'bigint')}[]" for name in _KEPT)
+    + f", %s::bool[], %s::bool[]) AS v (id, status, {', '.join(_KEPT)}, started, ended)"
     # "+ 0" keeps the planner from reading all live rows of the run for each batch: without statistics of a table that
     # has just been filled it takes that for cheaper than 500 look-ups by id, and a million files would take hours.
-    f" WHERE t.id = v.id AND t.run_id + 0 = {{run_id}} AND t.{LIVE_SQL} RETURNING t.id"
+    f" WHERE t.id = v.id AND t.run_id + 0 = %s AND t.{LIVE_SQL}"
+)
+_INSERT = (
+    "INSERT INTO transfers (run_id, job_id, path, filename, kind, size, mtime_ns, mode, status, reason, code, part, chunk_size,"
+    " total_chunks, ended_at)"
+    " SELECT %s, %s, path, filename, kind, size, mtime_ns, mode, status, reason, code, part, chunk_size, total_chunks,"
+    " CASE WHEN ended THEN clock_timestamp() END"
+    " FROM unnest(%s::bytea[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::int[], %s::text[], %s::text[], %s::text[],"
+    " %s::text[], %s::bigint[], %s::int[], %s::bool[])"
+    " AS v (path, filename, kind, size, mtime_ns, mode, status, reason, code, part, chunk_size, total_chunks, ended)"
+    f" ON CONFLICT (run_id, sha256(path)) DO NOTHING RETURNING {COLUMNS}"
 )
 
 
@@ -173,31 +187,27 @@ def insert_many(tx: Transaction, run_id: int, rows: Sequence[NewTransfer]) -> li
     job = tx.one("SELECT job_id FROM runs WHERE id = %s", (run_id,))
     if job is None:
         raise NotFoundError(f"there is no run {run_id}")
-    found = tx.values(
-        "INSERT INTO transfers (run_id, job_id, path, filename, kind, size, mtime_ns, mode, status, reason, code, part,"
-        " chunk_size, total_chunks, ended_at)"
-        f" VALUES %s ON CONFLICT (run_id, sha256(path)) DO NOTHING RETURNING {COLUMNS}",
-        [
-            (
-                run_id,
-                job[0],
-                row.path,
-                shown_name(row.path),
-                row.kind,
-                row.size,
-                row.mtime_ns,
-                row.mode,
-                TransferStatus(row.status).value,
-                safe_text(row.reason),
-                row.code,
-                secrets.token_hex(16),
-                row.chunk_size,
-                max(1, -(-row.size // row.chunk_size)),
-                TransferStatus(row.status).terminal,
-            )
-            for row in rows
-        ],
-        "(" + "%s, " * 14 + "CASE WHEN %s THEN clock_timestamp() END)",
+    if not rows:
+        return []
+    found = tx.all(
+        _INSERT,
+        (
+            run_id,
+            job[0],
+            arrays.binaries(row.path for row in rows),
+            arrays.texts(shown_name(row.path) for row in rows),
+            arrays.texts(row.kind for row in rows),
+            arrays.numbers(row.size for row in rows),
+            arrays.numbers(row.mtime_ns for row in rows),
+            arrays.numbers(row.mode for row in rows),
+            arrays.texts(TransferStatus(row.status).value for row in rows),
+            arrays.texts(safe_text(row.reason) for row in rows),
+            arrays.texts(row.code for row in rows),
+            arrays.texts(secrets.token_hex(16) for row in rows),
+            arrays.numbers(row.chunk_size for row in rows),
+            arrays.numbers(max(1, -(-row.size // row.chunk_size)) for row in rows),
+            arrays.flags(TransferStatus(row.status).terminal for row in rows),
+        ),
     )
     return sorted((from_values(row) for row in found), key=lambda row: row.id)
 
@@ -230,14 +240,30 @@ def update_many(tx: Transaction, run_id: int, epoch: int, updates: Sequence[Tran
     # The share lock holds off whoever takes the lease until this transaction ends: no write of an old epoch comes after a new one's.
     if tx.one("SELECT 1 FROM runs WHERE id = %s AND lease_epoch = %s FOR SHARE", (run_id, epoch)) is None:
         return False
-    latest = {update.id: update for update in updates}
-    # In the order of their ids, so that two writers of one run cannot wait for each other's rows.
-    tx.values(
-        _UPDATE.format(run_id=int(run_id)),
-        [_update_values(update) for _, update in sorted(latest.items())],
-        _UPDATE_TEMPLATE,
-    )
+    if updates:
+        tx.execute(*update_statement(run_id, updates))
     return True
+
+
+def update_statement(run_id: int, updates: Sequence[TransferUpdate]) -> tuple[str, tuple[Any, ...]]:
+    """What ``update_many`` executes, and its parameters."""
+    # In the order of their ids, so that two writers of one run cannot wait for each other's rows.
+    latest = [update for _, update in sorted({update.id: update for update in updates}.items())]
+    statuses = [TransferStatus(update.status) for update in latest]
+    kept = []
+    for name in _KEPT:
+        values = [getattr(update, name) for update in latest]
+        if name == "reason":
+            values = [None if value is None else safe_text(value) for value in values]
+        kept.append(_ARRAYS[_CASTS.get(name, "bigint")](values))
+    return _UPDATE, (
+        arrays.numbers(update.id for update in latest),
+        arrays.texts(status.value for status in statuses),
+        *kept,
+        arrays.flags(update.started for update in latest),
+        arrays.flags(update.ended or status.terminal for update, status in zip(latest, statuses, strict=True)),
+        run_id,
+    )
 
 
 def sums(tx: Transaction, run_id: int) -> RunSums:
@@ -314,15 +340,6 @@ def unfinished_parts(tx: Transaction, run_id: int, after_id: int = 0, limit: int
         (run_id, after_id, page_size(limit)),
     )
     return [UnfinishedPart(row_id, bytes(path), optional_bytes(final), part) for row_id, path, final, part in rows]
-
-
-def _update_values(update: TransferUpdate) -> tuple[Any, ...]:
-    status = TransferStatus(update.status)
-    kept = (
-        safe_text(value) if name == "reason" and value is not None else value
-        for name, value in ((name, getattr(update, name)) for name in _KEPT)
-    )
-    return (update.id, status.value, *kept, update.started, update.ended or status.terminal)
 
 
 def from_values(values: tuple[Any, ...]) -> TransferRow:

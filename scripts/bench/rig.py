@@ -56,7 +56,7 @@ class Rig:
             run = self.client.get(f"/api/runs/{run_id}")
             if run["status"] in ("succeeded", "partial", "failed", "cancelled"):
                 break
-            time.sleep(0.02)
+            time.sleep(0.05)
         wall = time.monotonic() - started
         if run["status"] != "succeeded":
             raise RuntimeError(f"the run ended as {run['status']}: {run['reason']}")

@@ -16,6 +16,7 @@ from fileflux.actors.kernel.supervisor import ChildSpec, Supervisor
 from fileflux.actors.session_port import LinkGate
 from fileflux.bus.bus import Bus
 from fileflux.clock import SystemClock
+from fileflux.protocol import messages as m
 from fileflux.protocol.codec import decode, encode
 from fileflux.protocol.limits import DEFAULT_LIMITS, PROTOCOL_VERSIONS
 from fileflux.protocol.messages import FROM_HUB, Heartbeat, Hello, Welcome
@@ -363,3 +364,29 @@ def test_heartbeats_are_stored_for_all_agents_at_once(hub: Hub) -> None:
     hub.ref.tell_control(a.Tick("seen"))
     gevent.sleep(0.01)
     assert sum(isinstance(message, a.SaveSeen) for message in hub.audit) == 1
+
+
+def test_what_belongs_together_is_said_in_its_order(hub: Hub) -> None:
+    """Items are gathered by their kind; a resume must not be gathered with one of before and so come ahead of its own request."""
+    link = hub.connect(1)
+    welcomed(link)
+    assert link.gate is not None
+    port = link.gate.port
+    assert port is not None
+    bundles = [m.BundleRequestItem(wire, "source", 1, "/in", ("a",), (1,), (1,)) for wire in (5, 6)]
+    resumes = [m.TransferResumeItem(wire, up_to=1) for wire in (5, 6)]
+    for bundle, resume in zip(bundles, resumes, strict=True):
+        port.post(a.PostItem(m.BundleRequest, bundle))
+        port.post(a.PostItem(m.TransferResume, resume))
+    port.post(a.PostItem(m.Window, m.WindowItem(6, 2)))
+
+    def said() -> list[tuple[type, int]]:
+        messages = [decode(text, FROM_HUB, DEFAULT_LIMITS).message for text in link.texts]
+        kinds = (m.BundleRequest, m.TransferResume, m.Window)
+        return [(type(one), item.transfer_id) for one in messages if isinstance(one, kinds) for item in one.items]
+
+    until(lambda: len(said()) == 5)
+    order = said()
+    for wire in (5, 6):
+        assert order.index((m.BundleRequest, wire)) < order.index((m.TransferResume, wire))
+    assert order.index((m.TransferResume, 6)) < order.index((m.Window, 6))

@@ -33,6 +33,8 @@ PLAN = {"base": "L2lu", "path_type": "directory", "errors": 0}
 class Port:
     """What is said to an agent."""
 
+    features: tuple[str, ...] = ()
+
     def __init__(self, agent_id: int) -> None:
         self.agent_id = agent_id
         self.agent_name = f"agent-{agent_id}"

@@ -14,7 +14,7 @@ from fileflux.jobs.models import JobSpec
 from fileflux.jobs.status import TransferStatus
 from fileflux.jobs.transfer_state import State
 from fileflux.protocol import messages as m
-from fileflux.storage.transfers import TransferRow
+from fileflux.storage.transfers import TransferRow, TransferUpdate
 
 pytestmark = pytest.mark.unit
 
@@ -33,11 +33,30 @@ class Host:
         self.wire_ids = 0
         self.posted: list[a.PostItem] = []
         self.later: list[tuple[int, float]] = []
+        self.bundling = False
+        self.told: list[a.RelayMessage] = []
+        self.saved: list[tuple[TransferUpdate, bool]] = []
+        self.cancelled: list[tuple[TransferRow, str]] = []
 
     def post(self, role: m.Role, message: a.PostItem) -> None:
         self.posted.append(message)
 
-    def to_relay(self, message: a.RelayMessage) -> None: ...
+    def to_relay(self, message: a.RelayMessage) -> None:
+        self.told.append(message)
+
+    def may_bundle(self) -> bool:
+        return self.bundling
+
+    def open_bundle(self) -> int:
+        self.wire_ids += 1
+        return self.wire_ids
+
+    def save_bundled(self, row: TransferRow, update: TransferUpdate, *, confirm: bool) -> None:
+        assert row.id == update.id
+        self.saved.append((update, confirm))
+
+    def cancel_row(self, row: TransferRow, reason: str) -> None:
+        self.cancelled.append((row, reason))
 
     def save(self, held: Held, *, confirm: bool, terminal: bool) -> None: ...
 
@@ -54,11 +73,12 @@ class Host:
         return self.time
 
 
-def files(*rows: TransferRow) -> tuple[Files, Host]:
+def files(*rows: TransferRow, bundling: bool = False, adopted: bool = False) -> tuple[Files, Host]:
     host = Host()
+    host.bundling = bundling
     made = Files(SPEC, 9, 5, host)
     made.plan = Plan("/in", "directory")
-    made.add(rows, adopted=False)
+    made.add(rows, adopted=adopted)
     made.dispatch()
     return made, host
 
@@ -131,7 +151,7 @@ def test_a_file_that_is_cancelled_while_it_is_committed_ends_if_that_was_in_vain
     made, _ = files(ROW)
     held = made.held[1]
     held.machine.state = State.COMMITTING
-    assert made.cancel(1, "cancelled by eve")
+    assert made.cancel(ROW, "cancelled by eve") is None
     assert held.machine.state is State.COMMITTING
     made.each(lambda machine: machine.session_lost("destination"))
     made.retry_due(1)
@@ -142,7 +162,7 @@ def test_a_file_that_is_cancelled_while_it_is_committed_ends_if_that_was_in_vain
 def test_a_file_that_waits_for_its_turn_leaves_the_queue() -> None:
     rows = tuple(replace(ROW, id=number, size=10 * SPEC.chunk_size) for number in range(1, 5))
     made, _ = files(*rows)
-    assert not made.cancel(4, "cancelled by eve")
-    assert [row.id for row, _ in made.queue] == [3]
-    assert made.cancel(1, "cancelled by eve")
+    assert made.cancel(rows[3], "cancelled by eve") == rows[3]
+    assert [entry.row.id for entry in made.queue] == [3]
+    assert made.cancel(ROW, "cancelled by eve") is None
     assert made.held[1].machine.state is State.ENDED

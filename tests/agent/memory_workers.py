@@ -85,7 +85,7 @@ class MemoryWorkers:
         handle = {"name": name, "chunk": chunk_size}
         return {"handle": handle, "size": len(data), "mtime_ns": 5, "mode": 0o644, "identity": "id"}
 
-    def source_chunk(self, wire, handle, index, have, compression, slot):
+    def source_chunk(self, wire, handle, index, have, compression, effort, slot):
         data = self.disk.files[handle["name"]]
         size = handle["chunk"]
         chunk = data[index * size : (index + 1) * size]

@@ -134,6 +134,8 @@ def test_the_order_of_the_write_path(site: Site, tmp_path: Path, conflict: str) 
     """
     tree = site.source.read / f"order-{conflict}"
     sizes = {"empty": 0, "one": 1, "a/two": CHUNK + 1, "a/b/five": 5 * CHUNK, "a/c/full": CHUNK}
+    # These move in bundles.
+    sizes |= {f"small/{number % 3}/{number}": 100 * number for number in range(20)}
     for name, size in sizes.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes(os.urandom(size))

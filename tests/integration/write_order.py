@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from tests.integration.strace import Call, websocket_messages, worker_requests
 
-SYNCS = ("fsync", "fdatasync")
+SYNCS = ("fsync", "fdatasync", "syncfs")
 RENAMES = ("rename", "renameat", "renameat2")
 CHANGES = ("pwrite64", "pwritev", "write", "ftruncate", "fallocate", "copy_file_range", "fchmod", "utimensat")
 NAMES = (
@@ -32,7 +33,7 @@ def check_acks(calls: list[Call], main: int) -> int:
     opened = {
         request["args"]["wire"]: (request["args"], call)
         for call, request in worker_requests(calls, main)
-        if request.get("task") == "sink_open"
+        if request.get("task") in ("sink_open", "bundle_write")
     }
     acked = 0
     for ack, message in websocket_messages(calls, main):
@@ -40,6 +41,9 @@ def check_acks(calls: list[Call], main: int) -> int:
             continue
         for item in message["payload"]["items"]:
             args, asked = opened[item["transfer_id"]]
+            if "parts" in args:
+                acked += check_bundle_ack(calls, args, ack)
+                continue
             part = f"/.{args['part']}.fluxpart"
             for first, last in item["chunks"]:
                 for index in range(first, last + 1):
@@ -65,6 +69,19 @@ def check_acks(calls: list[Call], main: int) -> int:
     return acked
 
 
+def check_bundle_ack(calls: list[Call], args: dict[str, Any], ack: Call) -> int:
+    """Every part of the bundle was written, then all were synced, then the bundle was acknowledged. Returns how many there were."""
+    for part, size in zip(args["parts"], args["sizes"], strict=True):
+        name = f"/.{part}.fluxpart"
+        changes = [call for call in calls if call.name in CHANGES and call.path.endswith(name)]
+        assert sum(call.result or 0 for call in changes if call.name == "pwrite64") == size
+        changed = max(call.end for call in changes)
+        assert any(
+            call.name == "syncfs" and call.ok and changed < call.begin and call.end < ack.begin for call in calls
+        ), f"{part} was acknowledged without a sync after its write"
+    return len(args["parts"])
+
+
 def check_renames(calls: list[Call]) -> set[str]:
     """Every rename takes a part whose last change was synced. Returns the final names."""
     finals = set()
@@ -80,7 +97,10 @@ def check_renames(calls: list[Call]) -> set[str]:
         )
         assert not any(call.name in CHANGES and call.path == final for call in calls), f"{final} was changed in place"
         assert any(
-            call.name == "fsync" and call.path == part and call.ok and changed < call.begin and call.end < rename.begin
+            (call.name == "syncfs" or (call.name == "fsync" and call.path == part))
+            and call.ok
+            and changed < call.begin
+            and call.end < rename.begin
             for call in calls
         ), f"{final} was not synced before it got its name"
         assert directory_synced(calls, final, rename.end), f"the name {final} was not synced"
@@ -89,16 +109,22 @@ def check_renames(calls: list[Call]) -> set[str]:
 
 
 def check_completions(calls: list[Call], main: int) -> set[str]:
-    """``transfer_complete`` leaves when the name is on the disk. Returns the final paths."""
+    """``transfer_complete`` and ``bundle_complete`` leave when the names are on the disk. Returns the final paths."""
     finals = set()
+    committed = {
+        request["args"]["wire"]: [f"{request['args']['path']}/{name}" for name in request["args"]["names"]]
+        for _, request in worker_requests(calls, main)
+        if request.get("task") == "bundle_commit"
+    }
     for complete, message in websocket_messages(calls, main):
-        if message["type"] == "transfer_complete":
-            for item in message["payload"]["items"]:
-                (rename,) = (
-                    call for call in calls if call.name in RENAMES and call.ok and call.paths[1] == item["final_path"]
-                )
-                assert directory_synced(calls, item["final_path"], rename.end, complete.begin)
-                finals.add(item["final_path"])
+        if message["type"] not in ("transfer_complete", "bundle_complete"):
+            continue
+        for item in message["payload"]["items"]:
+            paths = [item["final_path"]] if "final_path" in item else committed[item["transfer_id"]]
+            for path in paths:
+                (rename,) = (call for call in calls if call.name in RENAMES and call.ok and call.paths[1] == path)
+                assert directory_synced(calls, path, rename.end, complete.begin)
+                finals.add(path)
     return finals
 
 

@@ -240,18 +240,18 @@ def test_ten_thousand_rows_in_batches(database: Database, run: RunRow) -> None:
 def test_a_batch_is_not_looked_for_among_all_live_rows_of_its_run(database: Database, run: RunRow) -> None:
     with database.transaction() as tx:
         rows = transfers.insert_many(tx, run.id, [new(b"%06d" % n) for n in range(20_000)])
-    batch = [transfers._update_values(TransferUpdate(row.id, "completed")) for row in rows[5000:5500]]
-    explain = "EXPLAIN " + transfers._UPDATE.format(run_id=run.id)
+    batch = [TransferUpdate(row.id, "completed") for row in rows[5000:5500]]
+    statement, params = transfers.update_statement(run.id, batch)
     with database.transaction() as tx:
         for statistics in (False, True):
             if statistics:
                 tx.execute("ANALYZE transfers")
-            plan = "\n".join(line for (line,) in tx.values(explain, batch, transfers._UPDATE_TEMPLATE))
+            plan = "\n".join(line for (line,) in tx.all(f"EXPLAIN {statement}", params))
             assert "transfers_pending" not in plan, plan
             assert "transfers_by_run" not in plan, plan
         # What is left besides reading a small table whole are look-ups by id.
         tx.execute("SET LOCAL enable_seqscan = off")
-        plan = "\n".join(line for (line,) in tx.values(explain, batch, transfers._UPDATE_TEMPLATE))
+        plan = "\n".join(line for (line,) in tx.all(f"EXPLAIN {statement}", params))
         assert "Index Scan using transfers_pkey" in plan, plan
 
 

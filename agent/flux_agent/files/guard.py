@@ -76,6 +76,12 @@ class Protected:
         if any(components[: len(own)] == own for own in self._of(write=write).values()):
             raise RefusedPathError(f"{shown('/'.join(components))} belongs to the agent itself")
 
+    def names_in(self, forms: Iterable[tuple[str, ...]], *, write: bool) -> frozenset[str]:
+        """By spelling, the names that ``refuse_path`` refuses in a directory which is spelled in these ways."""
+        return frozenset(
+            own[-1] for form in forms for own in self._of(write=write).values() if own and own[:-1] == form
+        )
+
     def identities(self, *, write: bool) -> set[tuple[int, int]]:
         """``Status.identity`` of those that exist now."""
         # Looked up each time: they may be made, or replaced, while the agent runs.

@@ -6,7 +6,7 @@ link. Whoever gets a ``Directory`` or a ``File`` closes it; both are context man
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -37,6 +37,11 @@ class Status:
     def identity(self) -> tuple[int, int]:
         """The same for every name and handle of this very file."""
         return self.device, self.inode
+
+    @property
+    def version_key(self) -> tuple[int, int, int, int]:
+        """Device, inode, size and ctime: another one as soon as anything was done to the file, or another file has its inode."""
+        return self.device, self.inode, self.size, self.ctime_ns
 
     @property
     def version(self) -> str:
@@ -116,6 +121,22 @@ class Directory(Protocol):
         """A new file with mode 0600, open for reading and writing. Raises FileExistsError for whatever has the name."""
         ...
 
+    def make_file(
+        self, name: str, content: memoryview, *, mode: int, mtime_ns: int | None, sync: bool
+    ) -> tuple[int, int, int, int]:
+        """A new file with this content and metadata, closed again; on the disk if ``sync``. Raises FileExistsError for whatever has the name.
+
+        Returns what ``Status.version_key`` of it is from now on.
+        """
+        ...
+
+    def read_listed(self, name: str, room: memoryview, mtime_ns: int, refused: Collection[tuple[int, int]]) -> bool:
+        """Whether ``room`` is filled with a regular file that had just this size and mtime, before it was read and afterwards.
+
+        False for one whose identity is among ``refused``, and for what is no regular file, which is not opened.
+        """
+        ...
+
     def make_directory(self, name: str) -> None:
         """Make it and have its name on the disk. One that is there already is no error."""
 
@@ -153,6 +174,14 @@ class Directory(Protocol):
 
     def sync(self) -> None:
         """Return when its names are on the disk."""
+
+    @property
+    def syncs_together(self) -> bool:
+        """Whether ``sync_file_system`` works here; otherwise each file has to be synced."""
+        ...
+
+    def sync_file_system(self) -> None:
+        """Return when all that was written to its file system is on the disk. Must not be repeated after an error, as ``File.sync``."""
 
     def close(self) -> None: ...
 

@@ -6,12 +6,13 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from typing import Final, Self
 
 from fileflux.protocol.messages import EntryKind
 from flux_agent.files.handles import NANOSECONDS_MAX, Status
-from flux_agent.files.kernel_calls import is_kernel_file_system, rename_new
+from flux_agent.files.kernel_calls import SYNCS_FILE_SYSTEMS, is_kernel_file_system, rename_new, sync_file_system
 
 assert sys.platform != "win32"  # noqa: S101  # tells type checkers that the rest is for POSIX systems only
 if sys.platform == "darwin":
@@ -50,6 +51,10 @@ def open_root(path: str) -> PosixDirectory:
     return PosixDirectory(os.open(path, _DIRECTORY))
 
 
+def _mtime(seen: os.stat_result) -> int:
+    return max(-NANOSECONDS_MAX, min(seen.st_mtime_ns, NANOSECONDS_MAX))
+
+
 def _status(seen: os.stat_result) -> Status:
     kind: EntryKind = "other"
     if stat.S_ISREG(seen.st_mode):
@@ -63,7 +68,7 @@ def _status(seen: os.stat_result) -> Status:
         seen.st_dev,
         seen.st_ino,
         seen.st_size,
-        max(-NANOSECONDS_MAX, min(seen.st_mtime_ns, NANOSECONDS_MAX)),
+        _mtime(seen),
         seen.st_ctime_ns,
         stat.S_IMODE(seen.st_mode),
         seen.st_nlink,
@@ -180,6 +185,45 @@ class PosixDirectory(_Handle):
     def create_file(self, name: str) -> PosixFile:
         return PosixFile(os.open(name, _FILE | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._fd))
 
+    def make_file(
+        self, name: str, content: memoryview, *, mode: int, mtime_ns: int | None, sync: bool
+    ) -> tuple[int, int, int, int]:
+        fd = os.open(name, _FILE | os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._fd)
+        try:
+            done = 0
+            while done < len(content):
+                done += os.pwrite(fd, content[done:], done)
+            os.fchmod(fd, mode)
+            if mtime_ns is not None:
+                os.utime(fd, ns=(time.time_ns(), mtime_ns))
+            if sync:
+                PosixFile(fd).sync()
+            seen = os.fstat(fd)
+        finally:
+            os.close(fd)
+        return seen.st_dev, seen.st_ino, seen.st_size, seen.st_ctime_ns
+
+    def read_listed(self, name: str, room: memoryview, mtime_ns: int, refused: Collection[tuple[int, int]]) -> bool:
+        # Looked at before it is opened: opening a device can have effects.
+        if not stat.S_ISREG(os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_mode):
+            return False
+        fd = os.open(name, _FILE | os.O_RDONLY, dir_fd=self._fd)
+        try:
+            before = os.fstat(fd)
+            listed = stat.S_ISREG(before.st_mode) and (before.st_size, _mtime(before)) == (len(room), mtime_ns)
+            if not listed or (before.st_dev, before.st_ino) in refused:
+                return False
+            whole = PosixFile(fd).read_into(room, 0) == len(room)
+            after = os.fstat(fd)
+        finally:
+            os.close(fd)
+        unchanged = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == (
+            before.st_size,
+            before.st_mtime_ns,
+            before.st_ctime_ns,
+        )
+        return whole and unchanged
+
     def make_directory(self, name: str) -> None:
         try:
             os.mkdir(name, 0o777, dir_fd=self._fd)
@@ -214,6 +258,13 @@ class PosixDirectory(_Handle):
 
     def set_link_mtime(self, name: str, mtime_ns: int) -> None:
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=self._fd, follow_symlinks=False)
+
+    @property
+    def syncs_together(self) -> bool:
+        return SYNCS_FILE_SYSTEMS
+
+    def sync_file_system(self) -> None:
+        sync_file_system(self._fd)
 
     def sync(self) -> None:
         try:

@@ -9,7 +9,7 @@ begun in the old one notices by its identity.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -117,6 +117,22 @@ class Roots:
             self._protected.refuse_path(form, write=write)
         return place
 
+    def resolve_in(self, directory: Place, name: str, own: Collection[str], *, write: bool) -> Place:
+        """The file ``name`` in a directory that ``resolve`` gave, held by the same rules. ``own``: ``own_names`` of the directory."""
+        if "/" in name or name in own:
+            raise RefusedPathError(
+                f"{shown(name)} is not a name in {shown(directory.path)}, or belongs to the agent itself"
+            )
+        check_relative(name)
+        if write:
+            refuse_auto_run((*directory.components[-1:], name))
+        return Place(directory.root, (*directory.components, name))
+
+    def own_names(self, directory: Place, *, write: bool) -> frozenset[str]:
+        """Names in a directory that are the agent's own."""
+        forms = {directory.root.components + directory.components, directory.real}
+        return self._protected.names_in(forms, write=write)
+
     def place(self, root_index: int, components: Sequence[str]) -> Place:
         """A place that ``resolve`` gave before, perhaps in another process."""
         return Place(self._roots[root_index], tuple(components))
@@ -185,6 +201,10 @@ class Roots:
         """Raises TransferError for what belongs to the agent itself, whatever its name here."""
         if status.identity in self._protected.identities(write=place.root.write):
             raise TransferError(f"{shown(place.path)} belongs to the agent itself", code="refused_path")
+
+    def own_identities(self, *, write: bool) -> set[tuple[int, int]]:
+        """``Status.identity`` of the agent's own files and folders, as they are now: those that are not written, or those that are not read."""
+        return self._protected.identities(write=write)
 
     def private_identities(self) -> set[tuple[int, int]]:
         """``Status.identity`` of the agent's own files and folders that are not even read."""

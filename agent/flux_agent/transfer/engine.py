@@ -11,10 +11,13 @@ from typing import Any, Protocol
 from fileflux.clock import Clock
 from fileflux.errors import FluxError, RemoteProtocolError, TransferError
 from fileflux.protocol import messages as m
+from fileflux.protocol.bundles import check_bundle
 from fileflux.protocol.cutting import cut_binary
 from fileflux.protocol.frames import HavePage, Piece, WholeFrame, encode_have_page, iter_binary
 from fileflux.protocol.limits import HEADER_SIZE, MAX_CHUNK_SIZE, MAX_ITEMS, MIN_CHUNK_SIZE, Limits
 from fileflux.protocol.link import Buffer, Link
+from flux_agent.transfer.bundle_sink import BundleSink
+from flux_agent.transfer.bundle_source import BundleSource
 from flux_agent.transfer.effects import (
     Broadcast,
     DropUnsent,
@@ -28,6 +31,7 @@ from flux_agent.transfer.effects import (
 )
 from flux_agent.transfer.gather import Outgoing
 from flux_agent.transfer.machine import Machine, printable
+from flux_agent.transfer.parts import Parts, Sink
 from flux_agent.transfer.receiver import FrameReceiver
 from flux_agent.transfer.regions import Region, RegionSlot
 from flux_agent.transfer.sender import FrameSender
@@ -70,12 +74,9 @@ class Engine:
         self._uplink: Uplink | None = None
         self._link: Link | None = None
         self._sources: dict[int, SourceMachine] = {}
-        self._sinks: dict[int, SinkMachine] = {}
+        self._sinks: dict[int, Sink] = {}
         self._claims: Claims = {}
-        # The machine that has a part open, and the one that waits for it to let go.
-        self._parts: dict[str, SinkMachine] = {}
-        self._behind: dict[str, SinkMachine] = {}
-        self._discards: dict[str, m.DiscardPartItem] = {}
+        self._parts = Parts()
         self._outgoing = Outgoing(limits)
         self._flush_asked = False
         self._progress_at = 0.0
@@ -156,6 +157,8 @@ class Engine:
         match message:
             case m.TransferRequest():
                 self._each(message.items, self._request)
+            case m.BundleRequest():
+                self._each(message.items, self._request_bundle)
             case m.TransferResume():
                 self._each(message.items, lambda item: self._resumed(item, now))
             case m.Window():
@@ -205,7 +208,7 @@ class Engine:
         elif self.active >= MAX_ITEMS:
             self._refuse(item, "overloaded", "too many transfers are open at this agent", retryable=True)
         elif item.role == "source":
-            source = self._sources[item.transfer_id] = SourceMachine(item, self._limits)
+            source = self._sources[item.transfer_id] = SourceMachine(item, self._limits, self._sender.effort)
             self._apply(source, source.begin())
         else:
             self._request_sink(item)
@@ -219,19 +222,34 @@ class Engine:
             self._refuse(item, error.code, str(error), retryable=error.retryable)
             return
         self._sinks[item.transfer_id] = sink
-        holder = self._parts.get(item.part)
-        if holder is None:
-            self._parts[item.part] = sink
+        # The hub gave up the older attempts; their tasks may still write to the part.
+        held_by = self._parts.take(sink)
+        if not held_by:
             self._apply(sink, sink.begin())
-            return
-        # The hub gave up the older attempt; its tasks may still write to the part.
-        waiting = self._behind.get(item.part)
-        self._behind[item.part] = sink
-        for older in (waiting, holder):
-            if older is not None:
-                self._apply(older, older.cancel(discard=False))
+        for older in held_by:
+            self._apply(older, older.cancel(discard=False))
 
-    def _refuse(self, item: m.TransferRequestItem, code: str, message: str, *, retryable: bool) -> None:
+    def _request_bundle(self, item: m.BundleRequestItem) -> None:
+        source = item.role == "source"
+        if item.transfer_id in (self._sources if source else self._sinks):
+            raise RemoteProtocolError(f"transfer {item.transfer_id} was requested before", field="transfer_id")
+        check_bundle(item)
+        if HEADER_SIZE + sum(item.sizes) > self._frame_max or self.active >= MAX_ITEMS:
+            self._refuse(item, "overloaded", "this agent has no room for a bundle now", retryable=True)
+        elif source:
+            machine = self._sources[item.transfer_id] = BundleSource(item, self._limits, self._sender.effort)
+            self._apply(machine, machine.begin())
+        else:
+            sink = BundleSink(item, self._claims)
+            if not self._parts.take_all(sink):
+                self._refuse(item, "busy", "a part of this bundle is still open", retryable=True)
+                return
+            self._sinks[item.transfer_id] = sink
+            self._apply(sink, sink.begin())
+
+    def _refuse(
+        self, item: m.TransferRequestItem | m.BundleRequestItem, code: str, message: str, *, retryable: bool
+    ) -> None:
         error = m.TransferErrorItem(item.transfer_id, code, printable(message), retryable=retryable, role=item.role)
         self._send(m.TransferErrorMessage, error)
 
@@ -252,9 +270,8 @@ class Engine:
         self._to_source(item, lambda source: source.cancel(discard=False))
 
     def _discard(self, item: m.DiscardPartItem) -> None:
-        holder = self._parts.get(item.part)
+        holder = self._parts.discard(item)
         if holder is not None:
-            self._discards[item.part] = item
             self._apply(holder, holder.cancel(discard=True))
             return
         args = {"directory": item.directory, "part": item.part}
@@ -265,7 +282,7 @@ class Engine:
         if machine is not None:
             self._apply(machine, act(machine))
 
-    def _to_sink(self, item: Any, act: Callable[[SinkMachine], list[Effect]]) -> None:
+    def _to_sink(self, item: Any, act: Callable[[Sink], list[Effect]]) -> None:
         machine = self._sinks.get(item.transfer_id)
         if machine is not None:
             self._apply(machine, act(machine))
@@ -334,20 +351,12 @@ class Engine:
         if isinstance(machine, SourceMachine):
             del self._sources[machine.wire_id]
             return
-        del self._sinks[machine.wire_id]
+        sink = self._sinks.pop(machine.wire_id)
         self._receiver.forget(machine.wire_id)
-        part = machine.request.part or ""
-        if self._parts.get(part) is not machine:
-            if self._behind.get(part) is machine:
-                del self._behind[part]
-            return
-        del self._parts[part]
-        discard = self._discards.pop(part, None)
-        following = self._behind.pop(part, None)
-        if following is not None:
-            self._parts[part] = following
-            self._apply(following, following.begin())
-        elif discard is not None:
+        following, discards = self._parts.let_go(sink)
+        for behind in following:
+            self._apply(behind, behind.begin())
+        for discard in discards:
             self._discard(discard)
 
     # Items of messages

@@ -40,8 +40,8 @@ class Machine(ABC):
 
     close_task: ClassVar[str]
 
-    def __init__(self, request: m.TransferRequestItem) -> None:
-        self.request = request
+    def __init__(self, request: m.TransferRequestItem | m.BundleRequestItem) -> None:
+        self.role = request.role
         self.wire_id = request.transfer_id
         self.key = str(request.transfer_id)
         """Tasks with this key run on one worker, in order."""
@@ -103,7 +103,7 @@ class Machine(ABC):
         if self._is_closing():
             return []
         known = code if code in TRANSFER_CODES else "internal"
-        item = m.TransferErrorItem(self.wire_id, known, printable(message), retryable=retryable, role=self.request.role)
+        item = m.TransferErrorItem(self.wire_id, known, printable(message), retryable=retryable, role=self.role)
         return [SendItem(m.TransferErrorMessage, item), *self._close()]
 
     @abstractmethod

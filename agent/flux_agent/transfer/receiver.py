@@ -15,19 +15,19 @@ from fileflux.protocol import messages as m
 from fileflux.protocol.frames import ChunkAssembly, FrameHeader, Piece, WholeFrame
 from fileflux.protocol.limits import Limits
 from flux_agent.transfer.effects import Effect, SendItem
+from flux_agent.transfer.parts import Sink
 from flux_agent.transfer.regions import Region, RegionSlot
-from flux_agent.transfer.sink import SinkMachine
 
 
 class Apply(Protocol):
-    def __call__(self, machine: SinkMachine, effects: list[Effect]) -> None: ...
+    def __call__(self, machine: Sink, effects: list[Effect]) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
 class _Incoming:
     """A frame of which not everything is here, or for which no slot was free yet."""
 
-    machine: SinkMachine
+    machine: Sink
     header: FrameHeader
     assembly: ChunkAssembly | None = None
     slot: RegionSlot | None = None
@@ -41,7 +41,7 @@ class FrameReceiver:
     """``find`` gives the live sink of a wire id; data of others is late or not ours and is dropped quietly."""
 
     def __init__(
-        self, region: Region, limits: Limits, clock: Clock, find: Callable[[int], SinkMachine | None], apply: Apply
+        self, region: Region, limits: Limits, clock: Clock, find: Callable[[int], Sink | None], apply: Apply
     ) -> None:
         self._region = region
         self._limits = limits

@@ -11,6 +11,7 @@ from fileflux.protocol.frames import encode_piece
 from fileflux.protocol.limits import KIB, Limits
 from fileflux.protocol.link import Link
 from flux_agent.transfer.effects import Effect
+from flux_agent.transfer.effort import Effort
 from flux_agent.transfer.ready import Outgoing
 from flux_agent.transfer.source import SourceMachine
 
@@ -62,6 +63,10 @@ class FrameSender:
         self._link: Link | None = None
         self._ready: deque[SourceMachine] = deque()
         self._pieces = PieceSize(limits)
+        self.effort = Effort()
+        """How hard the sources of this link compress."""
+        self._stalled: set[SourceMachine] = set()
+        """Those that have frames and no window for them."""
         self._filling = False
         self._asked = False
         self.paused = False
@@ -73,6 +78,8 @@ class FrameSender:
     def link_down(self) -> None:
         self._link = None
         self._ready.clear()
+        self._stalled.clear()
+        self.effort.idle()
 
     def ready(self, machine: SourceMachine) -> None:
         """The machine may have frames. Call ``fill`` next."""
@@ -81,6 +88,7 @@ class FrameSender:
 
     def forget(self, machine: SourceMachine) -> None:
         """Drop what is queued of it."""
+        self._stalled.discard(machine)
         if self._link is not None:
             self._link.drop(machine.wire_id)
 
@@ -96,16 +104,20 @@ class FrameSender:
 
     def _fill(self) -> None:
         batch: list[bytes] = []
-        size = 0
+        size = left = 0
         while self._ready and self._link is not None and not self.paused:
             piece_size = self._pieces.size
             if self._link.queued_bytes + size >= QUEUED_PIECES * piece_size:
                 break
             machine = self._ready.popleft()
             out = machine.take(piece_size, self._clock.monotonic())
+            self._stalled.discard(machine)
             if out is None:
+                if machine.waits:
+                    self._stalled.add(machine)
                 continue
             self._ready.append(machine)
+            left += len(out.data)
             if out.whole and len(out.data) <= SMALL_FRAME:
                 batch.append(bytes(out.data))
                 size += len(out.data)
@@ -117,6 +129,8 @@ class FrameSender:
             self._apply(machine, machine.taken(out, self._clock.monotonic()))
         if batch:
             self._send(b"".join(batch), 0)
+        waiting = bool(self._stalled) or any(machine.waits for machine in self._ready)
+        self.effort.sent(left, self._clock.monotonic(), waiting=waiting)
 
     def _send(self, data: bytes, tag: int) -> None:
         link = self._link

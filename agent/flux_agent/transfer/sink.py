@@ -37,6 +37,7 @@ class SinkMachine(Machine):
 
     def __init__(self, request: m.TransferRequestItem, limits: Limits, claims: Claims) -> None:
         super().__init__(request)
+        self.request = request
         self._limits = limits
         self._claims = claims
         self.state = State.OPENING
@@ -56,6 +57,11 @@ class SinkMachine(Machine):
         self._commit: m.TransferCommitItem | None = None
         self._committing = False
         self._discard = False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What it writes to: one part."""
+        return (self.request.part or "",)
 
     @property
     def closed(self) -> bool:

@@ -18,6 +18,7 @@ from fileflux.protocol.ranges import RangeSet
 from fileflux.protocol.window import SendWindow
 from flux_agent.transfer.digest import ChunkDigest
 from flux_agent.transfer.effects import DropUnsent, Effect, FramesReady, NeedSlot, RunTask, SendItem
+from flux_agent.transfer.effort import Effort
 from flux_agent.transfer.hashes import WholeHash
 from flux_agent.transfer.machine import Machine, out_of_place
 from flux_agent.transfer.plan import ChunkPlan
@@ -27,13 +28,15 @@ from flux_agent.transfer.source_state import Event, State, step
 
 
 class SourceMachine(Machine):
-    """Call ``begin`` first, ``take`` and ``taken`` whenever the link has room."""
+    """Call ``begin`` first, ``take`` and ``taken`` whenever the link has room. ``effort``: of the link, shared by all its sources."""
 
     close_task = "source_close"
 
-    def __init__(self, request: m.TransferRequestItem, limits: Limits) -> None:
+    def __init__(self, request: m.TransferRequestItem, limits: Limits, effort: Effort | None = None) -> None:
         super().__init__(request)
+        self.request = request
         self._limits = limits
+        self._effort = effort or Effort()
         self.state = State.OPENING
         self._digest = ChunkDigest(1)
         self._have = bytearray()
@@ -149,8 +152,7 @@ class SourceMachine(Machine):
         self._stop_sending()
         return [SendItem(m.TransferReleased, m.TransferReleasedItem(self.wire_id)), *self._drained()]
 
-    def cancel(self, *, discard: bool) -> list[Effect]:
-        del discard
+    def cancel(self, *, discard: bool) -> list[Effect]:  # noqa: ARG002  # a source has nothing to discard
         return [] if self._is_closing() else self._close()
 
     def link_lost(self) -> list[Effect]:
@@ -172,20 +174,27 @@ class SourceMachine(Machine):
             self._pending -= slot.size
             slot.release()
             return []
-        have = bytes(self._have[index * HASH_SIZE : (index + 1) * HASH_SIZE]).hex() or None
         self._reading += 1
-        return [
-            self._run(
-                "source_chunk",
-                key=self._chunk_key(index),
-                context=(index, self._pass),
-                slot=slot,
-                handle=self.handle,
-                index=index,
-                have=have,
-                compression=self.request.compression,
-            )
-        ]
+        return [self._read_chunk(index, slot)]
+
+    def _read_chunk(self, index: int, slot: Slot) -> RunTask:
+        have = bytes(self._have[index * HASH_SIZE : (index + 1) * HASH_SIZE]).hex() or None
+        return self._run(
+            "source_chunk",
+            key=self._chunk_key(index),
+            context=(index, self._pass),
+            slot=slot,
+            handle=self.handle,
+            index=index,
+            have=have,
+            compression=self.request.compression,
+            effort=int(self._effort.level),
+        )
+
+    @property
+    def waits(self) -> bool:
+        """A frame, or what is left of one, waits for the link or the window."""
+        return bool(self._ready) and self.state is State.MOVING and not self._paused
 
     def take(self, piece_size: int, now: float) -> Outgoing | None:
         """The next bytes to send, at most ``piece_size`` and what the window allows. After sending them call ``taken``."""
@@ -248,8 +257,7 @@ class SourceMachine(Machine):
         return [SendItem(m.TransferAccept, item)]
 
     def _chunk_read(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
-        index, of_pass = task.context
-        slot = task.slot
+        (index, of_pass), slot = task.context, task.slot
         if slot is None:
             raise AssertionError("source_chunk without a slot")
         self._reading -= 1
@@ -286,7 +294,7 @@ class SourceMachine(Machine):
         return self._complete() if self.state is State.CHECKING else self._advance(now)
 
     def _task_failed(self, task: RunTask, error: FluxError) -> list[Effect]:
-        if task.task == "source_chunk":
+        if task.slot is not None:
             self._reading -= 1
         return super()._task_failed(task, error)
 
@@ -343,9 +351,11 @@ class SourceMachine(Machine):
             # Chunks that an earlier hub process had acknowledged need not be read for sending, but the digest needs them.
             return self.fail("internal", "not every chunk was read", retryable=True)
         self._completed = True
+        return [SendItem(m.TransferComplete, self._result())]
+
+    def _result(self) -> m.TransferCompleteItem:
         sha = self._digest.hash_of(0) if self.total == 1 else self._whole.sha256
-        item = m.TransferCompleteItem(self.wire_id, self.size, self._digest.hexdigest(), sha, role="source")
-        return [SendItem(m.TransferComplete, item)]
+        return m.TransferCompleteItem(self.wire_id, self.size, self._digest.hexdigest(), sha, role="source")
 
     def _count(self, index: int) -> None:
         if not self._moved.contains(index):

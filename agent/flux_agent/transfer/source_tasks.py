@@ -126,7 +126,7 @@ class SourceTasks:
             same = args["have"] == sha.hex()
             code, frame_size = NONE, 0
             if not same:
-                code, payload = compress(raw, args["compression"])
+                code, payload = compress(raw, args["compression"], args.get("effort", 2))
                 header = FrameHeader(
                     args["wire"],
                     index,

@@ -9,7 +9,7 @@ throughout. Paths are text as ``os.fsdecode`` gives it.
 | task | arguments | value |
 |---|---|---|
 | source_open | wire, path, name, chunk_size, prefix, kind, follow | handle, size, mtime_ns, mode, identity |
-| source_chunk | wire, handle, index, have (hash or None), compression, slot (57 bytes + chunk) | sha, size, same, frame (bytes in the slot, 0 if same), compression, times {read, hash, compress} in µs |
+| source_chunk | wire, handle, index, have (hash or None), compression, effort (of `auto`), slot (57 bytes + chunk) | sha, size, same, frame (bytes in the slot, 0 if same), compression, times {read, hash, compress} in µs |
 | source_hash, sink_hash | wire, handle, upto (chunks) | position (chunks hashed; may be short of upto: call again), sha256 or None before the end |
 | source_check | wire, handle | nothing; source_changed |
 | source_close | wire | nothing |
@@ -20,6 +20,11 @@ throughout. Paths are text as ``os.fsdecode`` gives it.
 | sink_sync | wire, handle | nothing; after an error the part is removed: close, and open a new attempt |
 | sink_commit | wire, handle, size, file_sha256 or None, ours, mtime_ns, mode, preserve_mtime, preserve_mode, conflict, attempt, reread, keep_versions | sha256, size, final_path, delivered (an earlier attempt had done it) |
 | sink_close | wire, handle or None, discard | nothing |
+| bundle_read | wire, path, names, sizes, mtimes, compression, effort, slot (57 bytes + all sizes) | as source_chunk; alone (indexes of files that are not what was listed; zeros stand there) |
+| bundle_open | path, names, sizes, mtimes, conflict, repeated | path, states (new, equal, skipped, alone), one for each file |
+| bundle_write | wire, path, names, sizes, mtimes, modes, parts, preserve_mtime, preserve_mode, slot (the frame) | sha, digests, identities (of the parts), all synced; or nack (reason) |
+| bundle_commit | path, names, sizes, mtimes, parts, identities, conflict, repeated, alone | alone (indexes of files that were not published) |
+| bundle_discard | path, names, parts | nothing; what is missing is no error |
 | discard_part | directory, part | nothing; what is missing is no error |
 | dir_apply | base, items [{path, mode or None, mtime_ns or None}] | errors [{path, code, message}] |
 | delete_paths | base, items [{path, directory, size, mtime_ns}] | errors [{path, code, message}] of those that stay |
@@ -46,6 +51,7 @@ from fileflux.errors import RefusedPathError, RemoteProtocolError, TransferError
 from fileflux.workers.slots import ArenaView
 from fileflux.workers.tasks import Task, describe_os_error
 from flux_agent.files.roots import Roots
+from flux_agent.transfer.bundle_tasks import BundleTasks
 from flux_agent.transfer.delete_tasks import DeleteTasks
 from flux_agent.transfer.release_tasks import ReleaseTasks
 from flux_agent.transfer.sink_tasks import SinkTasks
@@ -63,6 +69,7 @@ def agent_tasks(init: dict[str, Any], arena: ArenaView | None) -> Mapping[str, T
     source = SourceTasks(roots, arena, SystemClock())
     sink = SinkTasks(roots, arena)
     tree = TreeTasks(roots)
+    bundle = BundleTasks(roots, arena, SystemClock())
     watch = WatchTasks(roots)
     tasks: dict[str, Task] = {
         "source_open": source.open,
@@ -78,6 +85,11 @@ def agent_tasks(init: dict[str, Any], arena: ArenaView | None) -> Mapping[str, T
         "sink_hash": sink.hash,
         "sink_commit": sink.commit,
         "sink_close": sink.close,
+        "bundle_read": bundle.read,
+        "bundle_open": bundle.open,
+        "bundle_write": bundle.write,
+        "bundle_commit": bundle.commit,
+        "bundle_discard": bundle.discard,
         "delete_paths": DeleteTasks(roots).delete_paths,
         "release": ReleaseTasks(roots).release,
         "discard_part": tree.discard_part,
