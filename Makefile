@@ -67,6 +67,7 @@ cases: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	$(BIN)/python scripts/bench/end_to_end.py
+	$(BIN)/python scripts/bench/limited.py --rounds 1
 	$(BIN)/python scripts/bench/loop.py
 	$(BIN)/python scripts/bench/relay.py
 	$(BIN)/python scripts/bench/tls.py

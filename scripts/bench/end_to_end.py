@@ -1,7 +1,7 @@
 """End to end: FileFlux from agent to agent through the hub, beside ``rsync -a`` over ssh on the same files in the same run.
 
 Prints MB/s, CPU seconds per GiB and the ratio of the medians, pair by pair in random order. FileFlux: ws without TLS, every chunk and file
-hashed, synced before it is acknowledged. rsync: ssh's default cipher, not synced.
+hashed, synced before it is acknowledged. rsync: ssh's default cipher, not synced, or with ``--disk`` followed by ``sync -f``.
 """
 
 from __future__ import annotations
@@ -60,16 +60,18 @@ def main() -> int:
     parser.add_argument("--mib", type=int, default=1024, help="size of the two large files")
     parser.add_argument("--files", type=int, default=5000)
     parser.add_argument("--only", choices=("random", "real", "small"))
+    parser.add_argument("--tls", action="store_true", help="wss instead of ws")
+    parser.add_argument("--disk", type=Path, help="a folder on a disk instead of tmpfs; rsync is followed by sync -f")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    folder = work_folder("e2e", 6 * options.mib * 2**20)
+    folder = fresh(options.disk / "bench") if options.disk else work_folder("e2e", 6 * options.mib * 2**20)
     lacking = peers.missing()
     if lacking:
         print(f"not on this machine: {', '.join(lacking)}; the rows of rsync stay empty")
     rows = []
     ssh = None if lacking else peers.Ssh(folder / "ssh")
     source, destination = fresh(folder / "source"), fresh(folder / "destination")
-    rig = Rig(folder / "rig", source, destination)
+    rig = Rig(folder / "rig", source, destination, tls=options.tls)
     try:
         works = {
             "random": lambda path: make_random(path, options.mib * 2**20),
@@ -78,7 +80,7 @@ def main() -> int:
         }
         for name, make in works.items():
             if options.only in (None, name):
-                rows.append(measure(name, make, rig, ssh, source, destination, options.rounds))
+                rows.append(measure(name, make, rig, ssh, source, destination, options))
     finally:
         rig.stop()
         if ssh is not None:
@@ -89,7 +91,7 @@ def main() -> int:
     return 0
 
 
-def measure(name, make, rig, ssh, source, destination, rounds) -> dict:
+def measure(name, make, rig, ssh, source, destination, options) -> dict:
     data = fresh(source / name)
     make(data)
     files = [path for path in data.rglob("*") if path.is_file()]
@@ -97,7 +99,7 @@ def measure(name, make, rig, ssh, source, destination, rounds) -> dict:
     for path in files:
         path.read_bytes()
     ours, theirs, ratios = [], [], []
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         pair = {}
         order = ["fileflux"] + (["rsync"] if ssh else [])
         random.shuffle(order)
@@ -106,14 +108,21 @@ def measure(name, make, rig, ssh, source, destination, rounds) -> dict:
             if who == "fileflux":
                 wall, cpu, _ = rig.move(data, target)
             else:
-                wall, cpu = ssh.rsync(data, target)
+                wall, cpu = ssh.rsync(data, target, sync=bool(options.disk))
             pair[who] = wall
             (ours if who == "fileflux" else theirs).append((wall, cpu))
         if ssh:
             ratios.append(pair["rsync"] / pair["fileflux"])
     shutil.rmtree(data)
     shutil.rmtree(destination / name, ignore_errors=True)
-    row = {"work": name, "files": len(files), "bytes": size, "ratio": statistics.median(ratios) if ratios else None}
+    row = {
+        "work": name,
+        "tls": options.tls,
+        "disk": bool(options.disk),
+        "files": len(files),
+        "bytes": size,
+        "ratio": statistics.median(ratios) if ratios else None,
+    }
     for who, times in (("fileflux", ours), ("rsync", theirs)):
         if times:
             wall = statistics.median(time for time, _ in times)
@@ -128,8 +137,11 @@ def measure(name, make, rig, ssh, source, destination, rounds) -> dict:
 
 
 def report(row: dict) -> None:
-    print(f"\n{row['work']}: {row['files']} files, {row['bytes'] / 2**20:.0f} MiB")
-    for who, how in (("fileflux", "ws, no TLS, synced, SHA-256"), ("rsync", "ssh default cipher, not synced")):
+    where = "disk" if row["disk"] else "tmpfs"
+    print(f"\n{row['work']}: {row['files']} files, {row['bytes'] / 2**20:.0f} MiB, target on {where}")
+    link = "wss, TLS 1.3" if row["tls"] else "ws, no TLS"
+    synced = "then sync -f" if row["disk"] else "not synced"
+    for who, how in (("fileflux", f"{link}, synced, SHA-256"), ("rsync", f"ssh default cipher, {synced}")):
         if who in row:
             values = row[who]
             print(

@@ -59,12 +59,14 @@ class Ssh:
             f" -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
         )
 
-    def rsync(self, source: Path, destination: Path) -> tuple[float, float]:
-        """Copy the contents of ``source`` into ``destination``; wall seconds and CPU seconds of both sides."""
+    def rsync(self, source: Path, destination: Path, *, sync: bool = False) -> tuple[float, float]:
+        """Copy the contents of ``source`` into ``destination``; wall seconds, with those of ``sync -f``, and CPU seconds of both sides."""
         user = os.environ.get("USER") or "root"
         before = self._cpu()
         started = time.monotonic()
         subprocess.run(["rsync", "-a", "-e", self.shell, f"{source}/", f"{user}@127.0.0.1:{destination}/"], check=True)
+        if sync:
+            subprocess.run(["sync", "-f", str(destination)], check=True)
         wall = time.monotonic() - started
         time.sleep(0.1)
         return wall, self._cpu() - before

@@ -8,6 +8,7 @@ import shutil
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 from rich.console import Console
@@ -20,21 +21,30 @@ class Rig:
     """``move`` runs a job of the product's defaults and reports wall and CPU seconds of all processes together."""
 
     def __init__(
-        self, folder: Path, source: Path, destination: Path, prefix: list[str] | None = None, transport: str = "auto"
+        self,
+        folder: Path,
+        source: Path,
+        destination: Path,
+        prefix: list[str] | None = None,
+        transport: str = "auto",
+        *,
+        tls: bool = False,
     ) -> None:
+        """``tls``: with a certificate of the hub's own, which the agents know by their tokens."""
         self._console = Console(stderr=True)
         self.places = Places(folder)
         folder.mkdir(mode=0o700, exist_ok=True)
         self.processes = Processes(prefix or [])
         try:
-            self._start(source, destination, transport)
+            with patch.dict(os.environ, {"FILEFLUX_TLS": "auto"} if tls else {}):
+                self._start(source, destination, transport, tls=tls)
         except BaseException:
             self.processes.stop()
             raise
 
-    def _start(self, source: Path, destination: Path, transport: str) -> None:
+    def _start(self, source: Path, destination: Path, transport: str, *, tls: bool) -> None:
         url, password = start_hub(self.places, self.processes, self._console)
-        self.client = HubClient(url)
+        self.client = HubClient(url, ca_file=str(self.places.hub / "tls" / "ca.pem") if tls else None)
         self.client.login(EMAIL, password)
         for name, option, root in zip(AGENTS, ("--read", "--write"), (source, destination), strict=True):
             start_agent(self.client, self.places, self.processes, name, option, root, transport)

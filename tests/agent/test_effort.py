@@ -68,6 +68,12 @@ def test_what_is_too_much_again_and_again_is_tried_more_rarely() -> None:
     assert tries[-1] > 2 * tries[1] > 0
 
 
+def test_little_work_says_nothing() -> None:
+    effort = Effort()
+    run(effort, 1e6, 3.0, waiting=False)
+    assert effort.level is Level.FAST
+
+
 def test_a_link_that_changes() -> None:
     effort = Effort()
     now = run(effort, 900e6, 1.0)

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.integration.conftest import Site, write_numbered
-from tests.integration.harness import Agent, Hub, wait_for
+from tests.integration.harness import QUICK_LIMITS, Agent, Hub, wait_for
 from tests.integration.strace import Strace, require
 from tests.integration.watch import FinalNames
 from tests.integration.write_order import (
@@ -316,3 +316,83 @@ def test_the_agent_killed_at_the_rename(move: Move, conflict: str, renamed: bool
     if seen is not None:
         assert (now.st_ino, now.st_ctime_ns) == (seen.st_ino, seen.st_ctime_ns), "it was not written a second time"
     assert run["bytes_transferred"] < CHUNKS * CHUNK + 2**20, "it was not sent a second time"
+
+
+# A disk that is slow
+
+
+def test_a_slow_disk_slows_its_source_and_fills_nobody(site: Site, tmp_path: Path) -> None:
+    """Every sync takes 200 ms: what is sent and not yet on the disk stays within the window, whatever the link would carry."""
+    source = site.source.read / "slow.bin"
+    size = 2 * int(QUICK_LIMITS["WINDOW_MAX"])
+    write_numbered(source, size)
+    ahead: list[int] = []
+    with Strace(tmp_path / "strace.log", [worker(site.destination)], SYNCS, ["fdatasync:delay_enter=200000"]) as trace:
+        job = site.hub.job(
+            site.source.id,
+            source,
+            site.destination.id,
+            f"{site.destination.write}/",
+            compression="none",
+            chunk_size=CHUNK,
+        )
+        run_id = site.hub.run(job)
+
+        def ended() -> dict[str, Any] | None:
+            run = site.hub.show(run_id)
+            ahead.append(run["bytes_transferred"] - run["bytes_done"])
+            return run if run["status"] == "succeeded" else None
+
+        run = wait_for("the run to end", ended, 60)
+    assert sum(call.name == "fdatasync" for call in trace.calls()) > 5
+    assert sha256(site.destination.write / source.name) == sha256(source)
+    assert run["bytes_done"] == size
+    assert 0 < max(ahead) <= int(QUICK_LIMITS["WINDOW_MAX"]) + CHUNK
+
+
+# In the middle of a bundle
+
+BUNDLED = points(
+    [
+        ("pwrite64:error=ENOSPC:when=3",),
+        ("syncfs:error=EIO:when=1",),
+        ("renameat2:error=EIO:when=2",),
+        ("syncfs:signal=SIGKILL:when=1",),
+        ("renameat2:signal=SIGKILL:when=3",),
+    ],
+    [
+        ("openat:error=EIO:when=4",),
+        ("fchmod:error=EIO:when=1",),
+        ("utimensat:error=EIO:when=2",),
+        ("fsync:error=EIO:when=1",),
+        ("pwrite64:signal=SIGKILL:when=2",),
+        ("fsync:signal=SIGKILL:when=1",),
+    ],
+)
+
+
+@pytest.mark.parametrize("inject", BUNDLED)
+def test_a_call_that_fails_or_kills_in_a_bundle(site: Site, tmp_path: Path, inject: str) -> None:
+    """Each file arrives once and whole, by itself where the bundle could not; what a failed sync was for is written anew."""
+    tree = site.source.read / f"bundle-{os.urandom(4).hex()}"
+    tree.mkdir()
+    for number in range(10):
+        (tree / f"{number}.txt").write_bytes(os.urandom(50 * (number + 1)))
+    digests = {path.name: sha256(path) for path in tree.iterdir()}
+    target = site.destination.write / tree.name
+    target.mkdir()
+    with FinalNames(target, digests) as names:
+        with Strace(tmp_path / "strace.log", [worker(site.destination)], WRITE_PATH, [inject]) as trace:
+            job = site.hub.job(site.source.id, tree, site.destination.id, target, compression="none", retry=RETRY)
+            run = site.hub.wait_ended(site.hub.run(job), 30)
+        assert trace.struck, "the fault was never met"
+    assert (run["status"], run["files_done"]) == ("succeeded", 10), run
+    assert not names.torn
+    assert {path.name: sha256(path) for path in target.iterdir()} == digests, "each file, and no part"
+    rows = {row["filename"]: row for row in site.hub.transfers(run["id"])}
+    assert {name: row["file_hash"] for name, row in rows.items()} == digests
+    calls = trace.calls()
+    if "syncfs:error" in inject:
+        (failed,) = (made for made in calls if made.injected)
+        after = {made.path for made in calls if made.name == "pwrite64" and made.begin > failed.end}
+        assert len(after) == 10, "nothing of the parts is believed"

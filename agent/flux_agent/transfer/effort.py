@@ -28,6 +28,8 @@ SLOW_LINK: Final = 60e6
 """Below it even zstd 3 is faster than the link."""
 MEASURE_S: Final = 0.25
 MEASURE_BYTES: Final = 16 * MIB
+ENOUGH_BYTES: Final = 4 * MIB
+"""Fewer say nothing of the processors: there was little to do."""
 WAITS: Final = 0.3
 """Frames that wait for less than this part of the time: the processors are what is slow."""
 GAP_S: Final = 1.0
@@ -78,7 +80,8 @@ class Effort:
             return
         took = now - self._began
         if self._waited_s < WAITS * took:
-            self._too_much(now)
+            if self._bytes >= ENOUGH_BYTES:
+                self._too_much(now)
         else:
             rate = self._waited_bytes / max(self._waited_s, 1e-6)
             wanted = Level.NONE if rate >= FAST_LINK else Level.FAST if rate >= SLOW_LINK else Level.MORE
