@@ -246,7 +246,7 @@ FAILURES = points(
         *((error, call, 1) for error in ("EIO", "ENOSPC") for call in ("renameat", "fchmod", "utimensat", "openat")),
         *((error, call, 2) for error in ("EIO", "ENOSPC") for call in ("openat", "fsync")),
         *(("EIO", "openat", number) for number in range(3, 7)),
-        *(("ENOSPC", call, 1) for call in SYNCS),
+        *(("ENOSPC", call, 1) for call in ("fsync", "fdatasync")),
     ],
 )
 
