@@ -383,7 +383,8 @@ class Run(Actor[a.RunMessage]):
         if found:
             self._last_row_id = found[-1].id
         gone, self._cancelled_in_flight = self._cancelled_in_flight, set()
-        rows = [row for row in found if row.id not in gone and row.id not in self._files.held]
+        gone |= self._files.held.keys() | self._files.bundles.row_ids()
+        rows = [row for row in found if row.id not in gone]
         for row in rows:
             if row.cancelled_by is not None:
                 self.cancel_row(row, f"cancelled by {row.cancelled_by}")
@@ -701,23 +702,16 @@ class Run(Actor[a.RunMessage]):
             self.after(delay_s, a.Tick(f"retry:{row_id}"))
 
     def save(self, held: Held, *, confirm: bool, terminal: bool) -> None:
-        update, event = transfer_update(held, terminal=terminal), transfer_event(held, self._row.id)
-        save = a.SaveTransfer(self._row.id, self._row.lease_epoch, update, self.ref, confirm, event)
-        self._deps.persistence.tell(save)
+        self._store(transfer_update(held, terminal=terminal), confirm=confirm)
 
-    def save_bundled(self, row: TransferRow, update: TransferUpdate, *, confirm: bool) -> None:
-        status = TransferStatus(update.status)
-        self._machine.file_ended(status)
+    def save_bundled(self, update: TransferUpdate, *, confirm: bool) -> None:
+        self._machine.file_ended(TransferStatus(update.status))
         self._totals.count(update)
-        completed = status is TransferStatus.COMPLETED
-        event: events.Event = (
-            events.TransferCompleted(row.id, self._row.id)
-            if completed
-            else events.TransferChanged(row.id, self._row.id, status.value)
-        )
-        self._deps.persistence.tell(
-            a.SaveTransfer(self._row.id, self._row.lease_epoch, update, self.ref, confirm, event)
-        )
+        self._store(update, confirm=confirm)
+
+    def _store(self, update: TransferUpdate, *, confirm: bool) -> None:
+        run_id, event = self._row.id, transfer_event(update, self._row.id)
+        self._deps.persistence.tell(a.SaveTransfer(run_id, self._row.lease_epoch, update, self.ref, confirm, event))
 
     def ended(self, held: Held, *, part_left: bool) -> None:
         machine = held.machine

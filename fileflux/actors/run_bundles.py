@@ -18,10 +18,10 @@ from fileflux.jobs.models import JobSpec
 from fileflux.jobs.status import TransferStatus
 from fileflux.jobs.transfer import CloseStream, Effect, OpenStream, RelinkStream, Send, StartStream
 from fileflux.protocol import messages as m
+from fileflux.protocol.compression import CODE_NAMES
 from fileflux.protocol.limits import BUNDLE_BYTES, BUNDLE_FILE_MAX, BUNDLE_FILES, BUNDLE_NAMES
 from fileflux.storage.transfers import TransferRow, TransferUpdate
 
-COMPRESSION_NAMES = ("none", "zstd", "lz4")
 TIRED: Final = 3
 """Attempts after which a file is moved alone: something about its bundles does not work."""
 
@@ -54,7 +54,7 @@ class BundleHost(Protocol):
     def post(self, role: m.Role, message: a.PostItem) -> None: ...
     def to_relay(self, message: a.RelayMessage) -> None: ...
     def open_bundle(self) -> int: ...
-    def save_bundled(self, row: TransferRow, update: TransferUpdate, *, confirm: bool) -> None: ...
+    def save_bundled(self, update: TransferUpdate, *, confirm: bool) -> None: ...
     def now(self) -> float: ...
 
 
@@ -176,6 +176,10 @@ class Bundles:
                 self._carry_out(bundle, bundle.machine.give_up(reason))
         return False
 
+    def row_ids(self) -> set[int]:
+        """The rows that are on their way."""
+        return {entry.row.id for bundle in self.live.values() for entry in bundle.entries}
+
     def close(self) -> None:
         """The run stops here, whoever goes on with it."""
         for wire_id in self.live:
@@ -207,16 +211,15 @@ class Bundles:
         ended: list[tuple[int, TransferRow, Outcome]] = []
         for index, (entry, outcome) in enumerate(zip(bundle.entries, machine.outcomes, strict=True)):
             if outcome == "alone":
-                # It may have been written, and even renamed without a word of it.
-                row = replace(entry.row, attempt=max(1, entry.row.attempt)) if machine.size else entry.row
-                left.append(Queued(row, adopted=entry.adopted or machine.size > 0, alone=True))
+                row = replace(entry.row, attempt=max(1, entry.row.attempt)) if machine.begun else entry.row
+                left.append(Queued(row, adopted=entry.adopted or machine.begun, alone=True))
             else:
                 ended.append((index, entry.row, outcome))
         moved = sum(row.size for _, row, outcome in ended if outcome == "completed")
         for position, (index, row, outcome) in enumerate(ended, 1):
             share = bundle.bytes_wire * row.size // moved if outcome == "completed" and moved else 0
             last = position == len(ended)
-            self._host.save_bundled(row, self._update(bundle, index, row, outcome, share), confirm=last)
+            self._host.save_bundled(self._update(bundle, index, row, outcome, share), confirm=last)
             if last and bundle.receipt is not None:
                 self._unsaved[row.id], bundle.receipt = bundle.receipt, None
         if bundle.receipt is not None:
@@ -240,7 +243,7 @@ class Bundles:
             final_path=os.fsencode(final),
             bytes_done=row.size if completed else 0,
             bytes_wire=bytes_wire,
-            compression=COMPRESSION_NAMES[bundle.compression],
+            compression=CODE_NAMES[bundle.compression],
             total_chunks=1,
             completed_chunks=1 if completed else 0,
             file_hash=bytes.fromhex(machine.digests[index]) if completed else None,

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fileflux.actors import messages as a
-from fileflux.actors.run_bundles import COMPRESSION_NAMES
 from fileflux.actors.run_files import Held
 from fileflux.bus import events
 from fileflux.jobs.run import RunMachine
 from fileflux.jobs.status import TransferStatus
 from fileflux.jobs.transfer_state import State
+from fileflux.protocol.compression import CODE_NAMES
 from fileflux.storage.transfers import RunSums, TransferRow, TransferUpdate
 
 SHOWN_MAX = 1000
@@ -85,7 +85,7 @@ def transfer_update(held: Held, *, terminal: bool) -> TransferUpdate:
         bytes_done=machine.size if completed else held.bytes_done,
         bytes_wire=held.bytes_wire,
         bytes_reused=held.bytes_reused,
-        compression=COMPRESSION_NAMES[held.compression],
+        compression=CODE_NAMES[held.compression],
         total_chunks=machine.total_chunks,
         completed_chunks=machine.total_chunks if completed else held.chunks,
         file_hash=bytes.fromhex(machine.file_sha256) if machine.file_sha256 else None,
@@ -96,14 +96,13 @@ def transfer_update(held: Held, *, terminal: bool) -> TransferUpdate:
     )
 
 
-def transfer_event(held: Held, run_id: int) -> events.Event:
+def transfer_event(update: TransferUpdate, run_id: int) -> events.Event:
     """What the bus hears when the row is stored."""
-    status = held.machine.status
-    if status is TransferStatus.COMPLETED:
-        return events.TransferCompleted(held.row.id, run_id)
-    if status is TransferStatus.FAILED:
-        return events.TransferFailed(held.row.id, run_id, held.machine.code)
-    return events.TransferChanged(held.row.id, run_id, status.value)
+    if update.status == TransferStatus.COMPLETED:
+        return events.TransferCompleted(update.id, run_id)
+    if update.status == TransferStatus.FAILED:
+        return events.TransferFailed(update.id, run_id, update.code or "")
+    return events.TransferChanged(update.id, run_id, update.status)
 
 
 def live_progress(machine: RunMachine, totals: Totals, held: Mapping[int, Held], *, all_listed: bool) -> a.LiveProgress:

@@ -70,6 +70,11 @@ class BundleMachine:
     def ended(self) -> bool:
         return self.state is State.ENDED
 
+    @property
+    def begun(self) -> bool:
+        """Something was asked to be sent: files may have been written, and even renamed, without a word of it."""
+        return bool(self._wanted)
+
     def begin(self) -> list[Effect]:
         """Ask the destination. Both agents must be there."""
         self.outcomes = ["alone"] * len(self.files)

@@ -352,3 +352,39 @@ def test_parts_at_a_destination_that_was_away_are_swept_when_it_is_back(stage: S
     assert {(item.directory, item.part) for item in stage.destination.items(m.DiscardPart)} == {
         ("/out", row.part) for row in found.values()
     }
+
+
+class Receipt:
+    def done(self) -> None:
+        """Nobody waits for it."""
+
+
+def test_a_cancel_leaves_a_bundle_that_is_committed_to_its_end(stage: Stage) -> None:
+    """Its rows are still open in the database, and are read once more: they end once, as what they are."""
+    run_id = stage.run(("a", "pending", 0), ("b", "pending", 0), ("c", "pending", 0))
+    with stage.database.transaction() as tx:
+        tx.execute("UPDATE transfers SET size = 10 WHERE run_id = %s AND filename <> 'c'", (run_id,))
+    for port in stage.ports.values():
+        port.features = ("bundles",)
+    run = stage.start(run_id)
+    (asked,) = until(lambda: stage.destination.items(m.BundleRequest))
+    wire = asked.transfer_id
+
+    def say(role: m.Role, item: Any) -> None:
+        run.ref.tell(a.TransferSaid(-wire, wire, role, item, Receipt()))
+
+    say("destination", m.BundleAcceptItem(wire, "destination", "/out/", ("new", "new")))
+    say("source", m.TransferCompleteItem(wire, 20, "a" * 64, "a" * 64, role="source"))
+    run.ref.tell(a.RouteMoved(-wire, wire, 1, 20, 77, 0, 0, True))
+    until(lambda: stage.destination.items(m.TransferCommit))
+    stage.ask(run_id, "cancel")
+    assert run.ref.ask(a.LookAgain, 5)
+    until(lambda: stage.files(run_id)["c"].status == "cancelled")
+    say("destination", m.BundleCompleteItem(wire, "destination", ("b" * 64,) * 2))
+    until(lambda: stage.row(run_id).status == "cancelled")
+    assert {name: row.status for name, row in stage.files(run_id).items()} == {
+        "a": "completed",
+        "b": "completed",
+        "c": "cancelled",
+    }
+    assert stage.row(run_id).files_done == 2

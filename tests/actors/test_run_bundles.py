@@ -166,6 +166,17 @@ def test_whatever_ends_a_bundle_leaves_its_files(how: str) -> None:
     assert deliver(made, 2).given == 1, "late words"
 
 
+def test_empty_files_may_have_been_delivered_as_well() -> None:
+    """A bundle of no bytes is a bundle that was begun."""
+    made, _ = files(*[replace(row, size=0) for row in rows(2)], bundling=True)
+    accept(made, ("new", "new"))
+    agree(made, 0)
+    assert made.bundles.row_ids() == {1, 2}
+    made.bundles.give_up("agent_restarted", committed=True)
+    assert waiting(made) == [(1, True, True, 1), (2, True, True, 1)]
+    assert made.bundles.row_ids() == set()
+
+
 def test_a_new_link_of_the_source_goes_on() -> None:
     made, host = files(*rows(2), bundling=True)
     accept(made, ("new", "new"))

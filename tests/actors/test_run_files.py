@@ -51,8 +51,7 @@ class Host:
         self.wire_ids += 1
         return self.wire_ids
 
-    def save_bundled(self, row: TransferRow, update: TransferUpdate, *, confirm: bool) -> None:
-        assert row.id == update.id
+    def save_bundled(self, update: TransferUpdate, *, confirm: bool) -> None:
         self.saved.append((update, confirm))
 
     def cancel_row(self, row: TransferRow, reason: str) -> None:

@@ -59,7 +59,7 @@ class Stage:
             return jobs.create(tx, spec, "eve").id
 
     def start(self, database: Any = None) -> None:
-        made = lambda: Scheduler(database or self.database, self.runs_ref, self.live, self.bus, SystemClock())  # noqa: E731
+        made = lambda: Scheduler(database or self.database, self.runs_ref, self.live, self.bus, SystemClock())  # noqa: E731  # a factory of one line
         self.root.start_child(ChildSpec("scheduler", made))
 
     def started(self) -> list[int]:

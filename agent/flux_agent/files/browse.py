@@ -64,7 +64,7 @@ def browse(roots: Roots, path: str, after: str | None, limit: int) -> BrowsePage
     place = _resolve(roots, path)
     page = BrowsePage(place.path, _above(roots, place))
     with roots.open_directory(place) as directory:
-        own = roots.private_identities()
+        own = roots.own_identities(write=False)
         try:
             names = heapq.nsmallest(limit + 1, _names(directory, place, after))
             room = PAGE_BYTES

@@ -206,10 +206,6 @@ class Roots:
         """``Status.identity`` of the agent's own files and folders, as they are now: those that are not written, or those that are not read."""
         return self._protected.identities(write=write)
 
-    def private_identities(self) -> set[tuple[int, int]]:
-        """``Status.identity`` of the agent's own files and folders that are not even read."""
-        return self._protected.identities(write=False)
-
     def listed(self) -> list[ListedRoot]:
         """Each root once, with what jobs may do there: one may be in both lists of the configuration."""
         rights: dict[str, tuple[bool, bool]] = {}

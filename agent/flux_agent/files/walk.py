@@ -240,7 +240,7 @@ class Listing:
                 yield Trouble(shown_path, "refused_path", "this directory contains itself; it is listed once")
                 return None
             inside = any(self._is_matched(path[:depth], is_dir=True) for depth in range(1, len(path) + 1))
-            own = self._roots.private_identities()
+            own = self._roots.own_identities(write=False)
             left_out = [(way, target.identity()) for target, way in self._left_out]
             try:
                 for name, status in directory.entries():

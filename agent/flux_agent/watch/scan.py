@@ -102,7 +102,7 @@ class Looker:
         if status.kind == "directory":
             return True
         movable = status.kind == "file" or (status.kind == "symlink" and self._symlinks == "copy")
-        return wanted and movable and status.identity not in self._roots.private_identities()
+        return wanted and movable and status.identity not in self._roots.own_identities(write=False)
 
     def _sight(self, place: Place, directory: Directory, status: Status | None) -> Sight | None:
         if status is None:
