@@ -26,6 +26,8 @@ def ensure_admin(
     chosen = password or secrets.token_urlsafe(18)
     digest = passwords.hash(chosen)
     with database.transaction() as tx:
+        # Two hubs of one database may be started at once.
+        users.lock_all(tx)
         if users.count_admins(tx) > 0:
             return
         users.create(tx, email, digest, "admin")

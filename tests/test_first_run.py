@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,18 @@ def test_without_configuration_the_password_is_random_and_shown_once(
     assert capsys.readouterr().err == ""
     with database.transaction() as tx:
         assert users.by_email(tx, "other@example.org") is None
+
+
+def test_two_hubs_that_are_started_at_once_make_one(database: Database, tmp_path: Path) -> None:
+    both_found_none = threading.Barrier(2, timeout=10)
+
+    class Slow(Plain):
+        def hash(self, password: str) -> str:
+            both_found_none.wait()
+            return password
+
+    with ThreadPoolExecutor(2) as pool:
+        for made in [pool.submit(ensure_admin, database, Slow(), tmp_path, None, "a good long one") for _ in range(2)]:
+            made.result()
+    with database.transaction() as tx:
+        assert users.count_admins(tx) == 1

@@ -89,6 +89,11 @@ def count_admins(tx: Transaction) -> int:
     return int(row[0]) if row is not None else 0
 
 
+def lock_all(tx: Transaction) -> None:
+    """Nobody else adds or changes a user until the end of the transaction: for a first one, when there is no row to lock."""
+    tx.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
+
+
 def lock_admins(tx: Transaction) -> frozenset[int]:
     """Ids of the admins who can log in; none of them stops being one until the end of the transaction, except by its own hand.
 
