@@ -29,6 +29,7 @@ from fileflux.protocol.limits import KIB, MIB, Limits
 from fileflux.protocol.link import Buffer, Cut, LinkHandler
 from fileflux.protocol.unsent import Unsent
 from fileflux.protocol.upgrade import UpgradeRefusedError, client_handshake, server_accept
+from fileflux.protocol.websocket_frames import binary_frame
 from fileflux.protocol.websocket_reader import CLOSE_POLICY, WebSocketReader
 
 __all__ = ["UpgradeRefusedError", "WebSocketLink", "client_handshake", "server_accept"]
@@ -106,11 +107,12 @@ class WebSocketLink:
         self._closing_since: float | None = None
         self._reader = WebSocketReader(self._protocol, limits, clock, self._violated)
         self._reader.take(pending)
+        self._receive_into: Callable[[memoryview], int] | None = getattr(sock, "recv_into", None)
         # Out
         self._texts: deque[str] = deque()
         self._binaries: deque[_Outgoing] = deque()
         self._queued_bytes = 0
-        self._wire: deque[bytes] = deque()
+        self._wire: deque[Buffer] = deque()
         self._wire_view: memoryview | None = None
         self._sending: _Outgoing | None = None
         self._waiting = False
@@ -211,17 +213,16 @@ class WebSocketLink:
         """The socket has bytes. For the pump."""
         if not self._reader.behind:
             try:
-                data = self._sock.recv(RECEIVE_BYTES)
+                received = self._receive()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
                 self._lost(error)
                 return
-            if not data:
+            if not received:
                 self._protocol.receive_eof()
                 self._after_input()
                 return
-            self._reader.take(data)
             if self._handler is not None:
                 self._handler.on_life()
         self._parse()
@@ -264,6 +265,17 @@ class WebSocketLink:
         self._finish()
 
     # In
+
+    def _receive(self) -> int:
+        """Read the socket once; how many bytes came, 0 at its end."""
+        if self._receive_into is not None and (room := self._reader.room) is not None:
+            count = self._receive_into(room)
+            self._reader.filled(count)
+            return count
+        data = self._sock.recv(RECEIVE_BYTES)
+        if data:
+            self._reader.take(data)
+        return len(data)
 
     def _parse(self) -> None:
         if self._handler is not None:
@@ -320,7 +332,7 @@ class WebSocketLink:
                 protocol.send_close(code, reason)
             elif self._binaries:
                 self._sending = self._next_binary()
-                protocol.send_binary(self._sending.data)
+                self._wire.extend(binary_frame(self._sending.data, masked=protocol.side is Side.CLIENT))
         self._wire.extend(protocol.data_to_send())
 
     def _next_binary(self) -> _Outgoing:

@@ -7,10 +7,12 @@ from typing import Final
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol as WebSocketProtocol
+from websockets.protocol import Side, State
 
 from fileflux.clock import Clock
 from fileflux.protocol.limits import Limits
 from fileflux.protocol.link import Buffer, LinkHandler
+from fileflux.protocol.websocket_frames import LargeFrame, may_begin
 
 PARSE_FRAMES: Final = 500
 """Frames in one turn, about 5 ms of pings, after which others have theirs: one read of the socket may hold 40,000 of them."""
@@ -29,11 +31,20 @@ class _FrameMeter:
     def __init__(self) -> None:
         self._head = bytearray()
         self._left = 0
+        self.begun = 0
+        """Frames whose headers were in the last portion."""
+
+    @property
+    def between_frames(self) -> bool:
+        """The last frame was whole, and nothing of the next one was seen."""
+        return not self._left and not self._head
 
     def portion(self, data: memoryview, frames: int) -> int:
-        """How many bytes of ``data`` hold the rest of the current frame and the next ``frames``, or all of them."""
-        at, end = 0, len(data)
+        """How many bytes of ``data`` hold the rest of the current frame and the next ``frames``, or all of them; not past what may be a large one."""
+        at, end, self.begun = 0, len(data), 0
         while at < end and (frames or self._left):
+            if at and self.between_frames and may_begin(data, at):
+                return at
             if self._left:
                 step = min(self._left, end - at)
                 self._left -= step
@@ -44,6 +55,7 @@ class _FrameMeter:
             at = min(at + missing, end)
             if len(self._head) == self._size():
                 frames -= 1
+                self.begun += 1
                 self._left = self._length()
                 self._head.clear()
         return at
@@ -75,6 +87,8 @@ class WebSocketReader:
         self._unparsed = memoryview(b"")
         self._assembled = bytearray()
         self._opcode = Opcode.BINARY
+        self._fragmented = False
+        self._large: LargeFrame | None = None
         self._ping_second = 0.0
         self._pings = 0
         self.handler: LinkHandler | None = None
@@ -94,24 +108,69 @@ class WebSocketReader:
     def clear(self) -> None:
         """Forget what waits: the link is gone."""
         self.listening = False
+        self._large = None
         self._unparsed = memoryview(b"")
+
+    @property
+    def room(self) -> memoryview | None:
+        """Where the socket's next bytes belong, when a large frame is coming in. After filling it call ``filled`` instead of ``take``."""
+        return self._large.room if self._large is not None and not self._unparsed else None
+
+    def filled(self, count: int) -> None:
+        """So many bytes of the socket were put into ``room``. After this, call ``parse``."""
+        if self._large is not None:
+            self._large.filled(count)
 
     def parse(self) -> None:
         """One turn's worth, for ``handler``. After this, look at ``behind`` and at the protocol's state and writes."""
-        if not self._unparsed or self.handler is None:
-            return
-        length = self._meter.portion(self._unparsed, PARSE_FRAMES)
+        frames = PARSE_FRAMES
+        while frames > 0 and self.handler is not None:
+            if self._large is None:
+                self._begin_large()
+            if self._large is not None:
+                self._go_on_large(self._large, self.handler)
+                frames -= 1
+            elif self._unparsed:
+                self._parse_others(frames)
+                frames -= max(1, self._meter.begun)
+            if not self._unparsed:
+                return
+
+    def _parse_others(self, frames: int) -> None:
+        length = self._meter.portion(self._unparsed, frames)
         part, self._unparsed = self._unparsed[:length], self._unparsed[length:]
         self._protocol.receive_data(part)  # type: ignore[arg-type]  # it is added to a bytearray, which takes a view as well
         for frame in self._protocol.events_received():
-            if isinstance(frame, Frame) and self.listening:
+            if isinstance(frame, Frame) and self.listening and self.handler is not None:
                 self._frame(frame, self.handler)
+
+    def _begin_large(self) -> None:
+        """Take the next frame past the library if it is one that this may be done with."""
+        if self._fragmented or not self._meter.between_frames or self._protocol.state is not State.OPEN:
+            return
+        masked = self._protocol.side is Side.SERVER
+        begun = LargeFrame.begin(self._unparsed, masked=masked, most=self._limits.max_binary_bytes)
+        if begun is not None:
+            self._large, head = begun
+            self._unparsed = self._unparsed[head:]
+
+    def _go_on_large(self, large: LargeFrame, handler: LinkHandler) -> None:
+        room = large.room
+        count = min(len(room), len(self._unparsed))
+        room[:count] = self._unparsed[:count]
+        self._unparsed = self._unparsed[count:]
+        large.filled(count)
+        if large.whole:
+            self._large = None
+            if self.listening:
+                handler.on_binary(large.data())
 
     def _frame(self, frame: Frame, handler: LinkHandler) -> None:
         if frame.opcode is Opcode.PING:
             self._count_ping()
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY):
             self._opcode = frame.opcode
+            self._fragmented = not frame.fin
             if frame.fin:
                 self._deliver(frame.data, handler)
             else:
@@ -120,6 +179,7 @@ class WebSocketReader:
             # One growing buffer: a message may come in a million fragments of one byte. The protocol bounds it.
             self._assembled += frame.data
             if frame.fin:
+                self._fragmented = False
                 data, self._assembled = self._assembled, bytearray()
                 self._deliver(data, handler)
 

@@ -16,8 +16,9 @@ from fileflux.protocol.link import Buffer
 
 RECORD_BYTES: Final = 16 * KIB
 """The most that one record holds, and so one read."""
+_HEAD_BYTES: Final = 5
 PORTION: Final = RECORD_BYTES
-"""What goes through the library's buffers at once. They grow to what they once held and stay so, for each connection."""
+"""What is encrypted at once. The library's buffer grows to what it once held and stays so, for each connection that sends much."""
 
 
 class TlsFailure(Enum):
@@ -94,13 +95,53 @@ def explain(error: ssl.SSLError) -> TlsError:
     return TlsError(failure, f"TLS failed: {(reason or str(error)).lower().replace('_', ' ')}")
 
 
+class _RecordMeter:
+    """Where records end (RFC 8446 §5.1), so that the library is asked for what it has and never says that it wants more.
+
+    Asking in vain costs it an exception, which is as much as decrypting half a record. It looks at lengths only and believes nothing.
+    """
+
+    __slots__ = ("_head", "_missing")
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._missing = 0
+
+    def follow(self, data: memoryview, start: int) -> tuple[int, bool]:
+        """Where the record that goes on at ``start`` ends in ``data``, or else the end of ``data``; and whether it is whole then."""
+        if not self._missing:
+            wanted = _HEAD_BYTES - len(self._head)
+            head = self._head + bytes(data[start : start + wanted])
+            if len(head) < _HEAD_BYTES:
+                self._head = head
+                return len(data), False
+            self._head = b""
+            start += wanted
+            self._missing = int.from_bytes(head[3:], "big")
+            if not self._missing:
+                return start, True
+        end = start + self._missing
+        if end > len(data):
+            self._missing = end - len(data)
+            return len(data), False
+        self._missing = 0
+        return end, True
+
+    def skip(self, data: memoryview) -> None:
+        """Follow all of ``data``."""
+        at = 0
+        while at < len(data):
+            at, _ = self.follow(data, at)
+
+
 class TlsEngine:
     """One connection's TLS. Raises TlsError; afterwards only ``take_ciphertext`` (the alert for the peer) makes sense."""
 
-    __slots__ = ("_goodbye_said", "_incoming", "_outgoing", "_tls", "ended", "unread", "unsent")
+    __slots__ = ("_goodbye_said", "_incoming", "_meter", "_outgoing", "_tls", "ended", "unread", "unsent")
 
     def __init__(self, context: ssl.SSLContext, server_hostname: str | None = None, *, server: bool = False) -> None:
         self._incoming = ssl.MemoryBIO()
+        self._meter = _RecordMeter()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server, server_hostname=server_hostname
@@ -131,19 +172,30 @@ class TlsEngine:
     def feed(self, data: Buffer) -> None:
         """Bytes from the connection; nothing at all means its end."""
         if data:
+            self._meter.skip(memoryview(data))
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
 
     def decrypt(self, data: bytes) -> bytes:
-        """Everything that can be read now that ``data`` has come (nothing: the connection's end), with what was left unread before."""
+        """Everything that can be read now that ``data`` has come (nothing: the connection's end), with what was left unread before.
+
+        Call ``decrypt_left`` once before the first of a row of these.
+        """
         parts = [self.unread] if self.unread else []
         self.unread = b""
         view = memoryview(data)
-        for start in range(0, len(data), PORTION) or (0,):
-            self.feed(view[start : start + PORTION])
-            while part := self.read(RECORD_BYTES):
+        follow, write, read = self._meter.follow, self._incoming.write, self.read
+        size, at = len(view), 0
+        while at < size:
+            start = at
+            at, whole = follow(view, at)
+            write(view[start:at])
+            if whole and (part := read(RECORD_BYTES)):
                 parts.append(part)
+        if not data:
+            self._incoming.write_eof()
+            parts.append(self.read(RECORD_BYTES))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def decrypt_left(self) -> bytes:
