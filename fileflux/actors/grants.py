@@ -74,10 +74,33 @@ class Grants:
         size = min(attempt.destination.receive_buffer or self._limits.receive_buffer, self._limits.receive_buffer)
         buffer = self._buffers.setdefault(agent_id, DestinationBuffer(size))
         if buffer.admit(stream):
-            self._start(attempt, stream)
+            self._begin_or_go_on(attempt, stream)
         else:
             waiting = self._waiting.setdefault(agent_id, Turns())
             waiting.add(attempt.wire_id, None, attempt.job_id, stream.weight, stream.frame_max)
+
+    def _park(self, attempt: Attempt, stream: Stream) -> None:
+        """Others wait for the destination's buffer: after each frame it is the next one's turn, or whoever came first would be done first."""
+        agent_id = attempt.destination.agent_id
+        stream.parked = True
+        self.budget.remove(attempt.wire_id)
+        self._hungry.discard(attempt.wire_id)
+        self._buffers[agent_id].remove(attempt.wire_id)
+        self._waiting[agent_id].add(attempt.wire_id, None, attempt.job_id, stream.weight, stream.frame_max)
+        self.admit_waiting(agent_id)
+
+    def _begin_or_go_on(self, attempt: Attempt, stream: Stream) -> None:
+        if not stream.parked:
+            self._start(attempt, stream)
+            return
+        stream.parked = False
+        attempt.last_drain = self._clock.monotonic()
+        self.budget.add(stream)
+        # At least a frame before it may lose its place again.
+        if attempt.path:
+            self._queue(attempt, stream)
+        else:
+            self._extend(attempt, stream)
 
     def changed(self, attempt: Attempt, stream: Stream) -> None:
         """The stream's counts have changed: so have the totals."""
@@ -89,11 +112,17 @@ class Grants:
     def grant(self, attempt: Attempt) -> None:
         """Tell the source how much more it may send, if that is worth a message."""
         stream = attempt.stream
-        if stream is None or not stream.started:
+        if stream is None or not stream.started or stream.parked:
             return
         if attempt.path:
             self._queue(attempt, stream)
             return
+        if stream.between_frames and self._waiting.get(attempt.destination.agent_id):
+            self._park(attempt, stream)
+        else:
+            self._extend(attempt, stream)
+
+    def _extend(self, attempt: Attempt, stream: Stream) -> None:
         up_to = self._next(attempt, stream)
         if up_to is None:
             self._note_hunger(stream)
@@ -106,7 +135,7 @@ class Grants:
     def regrant(self, attempt: Attempt, stream: Stream) -> None:
         """The counts were levelled for a new link: set ``up_to`` without a message, which the resume carries. Call ``grant`` behind that."""
         self.changed(attempt, stream)
-        if attempt.path:
+        if attempt.path or stream.parked:
             return
         stream.up_to = max(stream.up_to, self._next(attempt, stream) or 0)
         self.changed(attempt, stream)
@@ -133,7 +162,7 @@ class Grants:
         for _, wire_id in waiting.drain(fits):
             attempt = self._attempts[wire_id]
             if attempt.stream is not None:
-                self._start(attempt, attempt.stream)
+                self._begin_or_go_on(attempt, attempt.stream)
         if not waiting:
             self._waiting.pop(agent_id, None)
 

@@ -56,7 +56,9 @@ class DestinationBuffer:
         """Bytes that ``stream`` may have outstanding now. ``crowded``: others wait for admission, so nobody gets more than a frame."""
         minimum = stream.frame_max
         if crowded:
-            return minimum
+            # To the byte, so that it ends between two frames and others have their turn.
+            begun = stream.received + stream.begun_left - stream.acked_bytes
+            return min(minimum, begun) if stream.partial else stream.frame_plain
         target = max(minimum, min(window_max, self.size * stream.weight // max(stream.weight, self._weights.sum)))
         others = self._total - self._promised.get(stream.wire_id, 0)
         return max(minimum, min(target, self.size - others))

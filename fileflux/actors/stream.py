@@ -40,6 +40,8 @@ class Stream:
     total: int
     weight: int = DEFAULT_PRIORITY
     started: bool = False
+    parked: bool = False
+    """It gave its place in the destination's buffer to others and waits for its next turn."""
     received: int = 0
     drained: int = 0
     acked_bytes: int = 0
@@ -62,6 +64,11 @@ class Stream:
         return HEADER_SIZE + payload_max(min(self.size, self.chunk_size))
 
     @property
+    def frame_plain(self) -> int:
+        """Bytes of its largest frame that no codec has made longer: our own sources send no others."""
+        return HEADER_SIZE + min(self.size, self.chunk_size)
+
+    @property
     def outstanding(self) -> int:
         """Bytes that were granted and are not acknowledged."""
         return self.up_to - self.acked_bytes
@@ -79,8 +86,12 @@ class Stream:
     def left_max(self) -> int:
         """Bytes that the source may still have to send, at most: more is never granted, so that a small file reserves little."""
         missing = self.total - self.acked.count - len(self.frames)
-        begun = sum(header.frame_size - got for header, got in self.partial.values()) if self.partial else 0
-        return max(0, missing - len(self.partial)) * self.frame_max + begun
+        return max(0, missing - len(self.partial)) * self.frame_max + self.begun_left
+
+    @property
+    def begun_left(self) -> int:
+        """Bytes that are missing of frames whose beginning came in."""
+        return sum(header.frame_size - got for header, got in self.partial.values()) if self.partial else 0
 
     @property
     def told(self) -> int:
@@ -96,6 +107,11 @@ class Stream:
     def stuck(self) -> bool:
         """Nothing of it is on its way to a socket and the source cannot go on: only others can free what it needs."""
         return self.drained == self.received and self.may_send_nothing and self.left_max > self.up_to - self.received
+
+    @property
+    def between_frames(self) -> bool:
+        """Nothing of it is on its way, and the source may begin nothing."""
+        return self.up_to == self.acked_bytes and not self.frames and not self.partial and not self.done
 
     def chunk_bytes(self, index: int) -> int:
         """Uncompressed length of a chunk."""

@@ -181,6 +181,44 @@ def test_everything_ends_in_any_order_of_events(seed: int) -> None:
     arena.close()
 
 
+@pytest.mark.parametrize("packed", [None, 1000])
+def test_transfers_to_a_full_destination_take_turns(packed: int | None) -> None:
+    """Whoever came first is not done first; compressed frames end where no grant does, and have to get on all the same."""
+    count, total = 40, 40
+    arena = Arena(MIB)
+    relay = Relay(LIMITS, FakeClock(), HubCheck(None, arena))  # type: ignore[arg-type]  # hub_check is off: no worker is asked
+    source, destination, run = Port(1), Port(2), Run()
+    assert count * CHUNK > 2 * LIMITS.receive_buffer
+    sources = {wire_id: Source(wire_id, total, total * CHUNK, packed=packed) for wire_id in range(1, count + 1)}
+    for wire_id in sources:
+        relay.receive(a.OpenAttempt(wire_id, run, wire_id, source, destination, "off"))
+        relay.receive(a.OpenRoute(wire_id, total * CHUNK, CHUNK, total))
+        relay.receive(a.StartRoute(wire_id, 0))
+    acked = dict.fromkeys(sources, 0)
+    chance = random.Random(1)
+    spread = 0
+    while len(run.done) < count:
+        progress = _hear(source, sources)
+        for one in sources.values():
+            while one.step(relay, source, chance):
+                progress = True
+        while destination.link.queue:
+            destination.link.queue.popleft()[1]()
+        for wire_id, one in sources.items():
+            if acked[wire_id] < len(one.finished):
+                ranges = ((one.finished[acked[wire_id]], one.finished[-1]),)
+                acked[wire_id] = len(one.finished)
+                ack = m.ChunkAck((m.ChunksItem(wire_id, ranges),))
+                relay.receive(a.FromAgent(destination, ack, Receipt()))
+                if wire_id in run.done:
+                    relay.receive(a.CloseAttempt(wire_id))
+        assert progress
+        spread = max(spread, max(acked.values()) - min(acked.values()))
+    # The first ones had a whole window before anybody else was there.
+    assert packed is not None or spread <= LIMITS.window_max // CHUNK + 2, "in chunks"
+    arena.close()
+
+
 def _hear(source: Port, sources: dict[int, Source]) -> bool:
     items, source.items = source.items, []
     for item in items:
