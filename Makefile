@@ -9,7 +9,7 @@ UI_SOURCES := $(shell find ui -type f -not -path 'ui/node_modules/*' -not -name 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: install demo test test-unit test-long check format cases bench bench-load audit-deps ui clean
+.PHONY: install demo test test-unit test-long check format cases bench bench-parts bench-load audit-deps ui clean
 
 install: $(STAMP) $(UI)
 
@@ -66,8 +66,11 @@ cases: $(DEV_STAMP)
 	@$(BIN)/python scripts/cases.py
 
 bench: $(DEV_STAMP)
-	$(BIN)/python scripts/bench/end_to_end.py
-	$(BIN)/python scripts/bench/limited.py --rounds 1
+	$(BIN)/python scripts/bench/table.py $(ARGS)
+
+bench-parts: $(DEV_STAMP)
+	$(BIN)/python scripts/bench/ceiling.py
+	$(BIN)/python scripts/bench/pieces.py
 	$(BIN)/python scripts/bench/loop.py
 	$(BIN)/python scripts/bench/relay.py
 	$(BIN)/python scripts/bench/tls.py

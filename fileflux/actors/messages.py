@@ -25,6 +25,7 @@ from fileflux.protocol.messages import (
 from fileflux.protocol.systems import System
 from fileflux.storage.alerts import AlertKind
 from fileflux.storage.deletions import Deletion, Extra, Outcome
+from fileflux.storage.delivered import Delivered
 from fileflux.storage.directories import DirectoryRow, NewDirectory
 from fileflux.storage.releases import DueRelease, Released
 from fileflux.storage.runs import LeftParts, RunRow
@@ -431,6 +432,8 @@ class ListingStored:
     new_skipped: int
     new_failed: int = 0
     rows: tuple[TransferRow, ...] | None = None
+    new_bytes: int = 0
+    """Of those that are not skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -714,6 +717,17 @@ class SaveTransfer:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveBundle:
+    """Files that moved together have ended; ``owner`` is told ``Stored`` of the last one after the commit, within a second."""
+
+    run_id: int
+    epoch: int
+    ended: tuple[Delivered, ...]
+    owner: ActorRef[Any]
+    events: tuple[BusEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SaveRun:
     run_id: int
     epoch: int
@@ -731,6 +745,8 @@ class StoreListing:
     owner: ActorRef[Any]
     system: System = "posix"
     names: Names = "reject"
+    late: bool = False
+    """The rows of small files may be written later, when they have ended: nobody else can have listed them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -954,6 +970,6 @@ class SaveAlert:
 
 
 PersistenceMessage = (
-    SaveTransfer | SaveRun | StoreListing | FetchPending | FetchSums | FetchSystem | FetchReleases | SaveReleased | GiveUpReleases | FetchDirectories | DirectoriesDone | ClaimRuns | RenewLeases | ReleaseLeases | SaveAgentInfo
+    SaveTransfer | SaveBundle | SaveRun | StoreListing | FetchPending | FetchSums | FetchSystem | FetchReleases | SaveReleased | GiveUpReleases | FetchDirectories | DirectoriesDone | ClaimRuns | RenewLeases | ReleaseLeases | SaveAgentInfo
     | DeletionMessage | SaveSeen | SaveAudit | SaveAlert | FetchAsked | Revive | TakeOverRows | FetchPartsLeft | FetchParts | PartsSwept | Tick
 )  # fmt: skip

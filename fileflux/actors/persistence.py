@@ -1,27 +1,31 @@
 """The only writer of run and transfer state: keeps the order, writes in batches, obeys the fence.
 
-Messages are carried out in the order in which they came. Consecutive ``SaveTransfer`` of one run are one statement. While the database
-is away the actor waits and tries again: nothing is dropped, and senders see a full mailbox when that lasts. A write that another
-owner's epoch forbids is answered with ``Fenced``.
+Messages are carried out in the order in which they came. Consecutive ``SaveTransfer`` of one run are one statement. Rows of small files may be
+written later (unwritten.py), but before anything that reads rows or says that all are there. While the database is away the actor waits and
+tries again: nothing is dropped, and senders see a full mailbox when that lasts. A write that another owner's epoch forbids is answered with
+``Fenced``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 
 from fileflux.actors import messages as a
-from fileflux.actors import store_deletions
+from fileflux.actors import store_deletions, store_rows
 from fileflux.actors.kernel import runtime
 from fileflux.actors.kernel.actor import Actor
 from fileflux.actors.kernel.ref import ActorRef
+from fileflux.actors.unwritten import Batch, Unwritten
 from fileflux.audit import log as audit
 from fileflux.bus import events
 from fileflux.bus.bus import Bus
 from fileflux.bus.events import AlertRaised
+from fileflux.clock import Clock, SystemClock
 from fileflux.errors import UnavailableError
 from fileflux.jobs.status import RunStatus, TransferStatus
 from fileflux.metrics import Metrics
@@ -34,7 +38,6 @@ from fileflux.storage import (
     notices,
     releases,
     run_hubs,
-    run_names,
     runs,
     tokens,
     transfers,
@@ -48,13 +51,25 @@ BATCH_MAX = 500
 """Transfers in one statement: 500 rows take about 10 ms, and the next batch gathers meanwhile."""
 BATCH_SECONDS = 0.01
 """How long the first of a batch waits for company."""
+ROWS_SECONDS = 0.1
+"""How often it is looked whether rows are to be written that were not at once."""
 
 
 class Persistence(Actor[a.PersistenceMessage]):
     mailbox_size = 50_000
 
-    def __init__(self, database: Database, bus: Bus, limits: Limits, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        limits: Limits,
+        metrics: Metrics | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         super().__init__()
+        self._clock = clock or SystemClock()
+        self._unwritten = Unwritten()
+        self._rows_due = False
         self._metrics = metrics or Metrics()
         self._database = database
         self._bus = bus
@@ -71,14 +86,29 @@ class Persistence(Actor[a.PersistenceMessage]):
             case a.SaveAudit():
                 self._audits.append(message)
                 self._flush_soon(full=len(self._audits) >= BATCH_MAX)
+            case a.SaveBundle():
+                self._unwritten.save(message, self._clock.monotonic())
+                self._rows_soon()
+            case a.Tick(what="rows"):
+                self._rows_due = False
+                due = self._unwritten.take(self._clock.monotonic(), BATCH_MAX)
+                self._write(due)
+                if due:
+                    # Behind what came meanwhile: a listing must not wait for rows that nobody asks for.
+                    self._rows_due = True
+                    self.ref.tell(a.Tick("rows"))
+                self._rows_soon()
             case a.Tick():
                 self._flush_due = False
                 self._flush()
             case _:
                 self._flush()
+                if not store_rows.says_nothing_of_rows(message):
+                    self._write(self._unwritten.take_all(getattr(message, "run_id", None)))
                 self._act(message)
 
     def on_stop(self) -> None:
+        self._write(self._unwritten.take_all(None), patient=False)
         self._flush(patient=False)
 
     def _flush_soon(self, *, full: bool) -> None:
@@ -89,6 +119,9 @@ class Persistence(Actor[a.PersistenceMessage]):
             self.after(BATCH_SECONDS, a.Tick())
 
     def _flush(self, *, patient: bool = True) -> None:
+        for run_id in {save.run_id for save in self._transfers}:
+            # A file that moves alone may have a row that is not there yet.
+            self._write(self._unwritten.take_all(run_id), patient=patient)
         saves, self._transfers = self._transfers, []
         audits, self._audits = self._audits, []
         if not saves and not audits:
@@ -124,6 +157,39 @@ class Persistence(Actor[a.PersistenceMessage]):
                 if save.confirm:
                     save.owner.tell_control(a.Stored(save.update.id))
 
+    def _rows_soon(self) -> None:
+        if self._unwritten.full:
+            self._write(self._unwritten.take_all(None))
+        if self._unwritten and not self._rows_due:
+            self._rows_due = True
+            self.after(ROWS_SECONDS, a.Tick("rows"))
+
+    def _write(self, batches: Mapping[tuple[int, int], Batch], *, patient: bool = True) -> None:
+        for key, batch in batches.items():
+            if not self._write_batch(key, batch, patient=patient):
+                self._unwritten.forget(key)
+                if batch.owner is not None:
+                    batch.owner.tell(a.Fenced())
+                continue
+            for save in batch.saves:
+                for event in save.events:
+                    self._bus.publish(event)
+                for status, count in Counter(end.status for end in save.ended).items():
+                    self._metrics.transfers_ended.inc(status, count)
+                save.owner.tell_control(a.Stored(save.ended[-1].id))
+
+    def _write_batch(self, key: tuple[int, int], batch: Batch, *, patient: bool) -> bool:
+        """A statement for BATCH_MAX rows at most, since the loop is held while one is put together; False if the lease is lost."""
+        for first in range(0, len(batch.new), BATCH_MAX):
+            rows = batch.new[first : first + BATCH_MAX]
+            if not self._transact(partial(store_rows.insert, key, rows, self._clock), patient=patient):
+                return False
+        for first in range(0, len(batch.known), BATCH_MAX):
+            updates = [end.update() for end in batch.known[first : first + BATCH_MAX]]
+            if not self._transact(partial(store_rows.update, key, updates), patient=patient):
+                return False
+        return True
+
     def _act(self, message: a.PersistenceMessage) -> None:
         match message:
             case a.SaveRun():
@@ -137,7 +203,11 @@ class Persistence(Actor[a.PersistenceMessage]):
                 if message.event is not None:
                     self._bus.publish(message.event)
             case a.StoreListing():
-                stored = self._transact(lambda tx: _store_listing(tx, message))
+                stored, late = self._transact(lambda tx: store_rows.store_listing(tx, message))
+                if late:
+                    key = (message.run_id, message.epoch)
+                    self._unwritten.add(key, message.owner, late, self._clock.monotonic())
+                    self._rows_soon()
                 self._metrics.transfers_ended.inc(TransferStatus.SKIPPED.value, stored.new_skipped)
                 self._metrics.transfers_ended.inc(TransferStatus.FAILED.value, stored.new_failed)
                 self._tell(message.owner, stored)
@@ -277,16 +347,6 @@ def _store_alert(tx: Transaction, message: a.SaveAlert) -> alerts.AlertRow:
     entry = message.audit
     audit.append(tx, entry.actor, entry.action, entry.object, entry.outcome, entry.detail)
     return alerts.raise_alert(tx, message.kind, message.object, message.message)
-
-
-def _store_listing(tx: Transaction, message: a.StoreListing) -> a.ListingStored:
-    directories.insert_many(tx, message.run_id, list(message.directories))
-    files = run_names.apart(tx, message.run_id, message.files, message.directories, message.system, message.names)
-    rows = transfers.insert_many(tx, message.run_id, files)
-    notices.transfers_stored(tx, message.run_id, rows)
-    ended = Counter(row.status for row in rows)
-    pending = tuple(row for row in rows if row.status == TransferStatus.PENDING)
-    return a.ListingStored(len(rows), ended[TransferStatus.SKIPPED], ended[TransferStatus.FAILED], pending)
 
 
 def _revive(tx: Transaction, message: a.Revive) -> tuple[transfers.TransferRow, transfers.TransferRow] | None:

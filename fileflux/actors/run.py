@@ -26,8 +26,16 @@ from fileflux.actors.run_extras import Extras
 from fileflux.actors.run_files import HELD_MAX, Files, Held
 from fileflux.actors.run_intake import Intake
 from fileflux.actors.run_parts import discards
-from fileflux.actors.run_record import Totals, live_progress, run_changes, transfer_event, transfer_update
+from fileflux.actors.run_record import (
+    Totals,
+    delivered_event,
+    live_progress,
+    run_changes,
+    transfer_event,
+    transfer_update,
+)
 from fileflux.actors.run_releases import Releases
+from fileflux.actors.unwritten import PENDING_SECONDS
 from fileflux.bus import events
 from fileflux.clock import Clock
 from fileflux.errors import ConflictError, RemoteProtocolError
@@ -37,6 +45,7 @@ from fileflux.jobs.run import RunMachine
 from fileflux.jobs.status import RunStatus, TransferStatus
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import Limits
+from fileflux.storage.delivered import Delivered
 from fileflux.storage.runs import RunRow
 from fileflux.storage.transfers import RunSums, TransferRow, TransferUpdate
 
@@ -69,7 +78,8 @@ class Run(Actor[a.RunMessage]):
 
     mailbox_size = 20_000
 
-    def __init__(self, row: RunRow, deps: RunDeps, *, adopted: bool) -> None:
+    def __init__(self, row: RunRow, deps: RunDeps, *, adopted: bool, again: bool = False) -> None:
+        """``adopted``: an earlier process may have begun it; ``again``: an earlier actor of this process has."""
         super().__init__()
         self._row = row
         self._deps = deps
@@ -84,14 +94,16 @@ class Run(Actor[a.RunMessage]):
         self.ends = Ends(row.job_id or -row.id, self._spec.source_agent_id, self._spec.destination_agent_id)
         self._job = a.JobLimits(self._spec.bandwidth_limit, self._spec.priority, self._spec.parallel)
         self._last_row_id = 0
-        self._more_rows = True
+        self._more_rows = adopted or again
         self._fetching = False
-        self._adopting = self._adopted = adopted
+        self._adopted = adopted or again
+        # Files are not moved before the plan is stored.
+        self._begun_before = again or (adopted and row.plan is not None)
         self._sums: RunSums | None = None
         self._deciding: Callable[[], None] | None = None
         self._early_end: tuple[RunStatus, str] | None = None
         self._directories = Directories(self._spec)
-        self._releases = Releases(row, self._spec, deps.limits, deps.persistence, deps.ids, adopted=adopted)
+        self._releases = Releases(row, self._spec, deps.limits, deps.persistence, deps.ids, adopted=self._adopted)
         self._machine.release_word = self._releases.word
         self._extras = Extras(row, self._spec, deps.limits, deps.persistence, deps.ids)
         self._system_known = False
@@ -103,6 +115,8 @@ class Run(Actor[a.RunMessage]):
         self._cancelled_in_flight: set[int] = set()
         self._discards_in_doubt = HELD_MAX
         self._parts_left = False
+        self._planned: dict[str, Any] = {}
+        """What is to be stored of a listing that is complete."""
 
     def on_start(self) -> None:
         structlog.contextvars.bind_contextvars(run_id=self._row.id)
@@ -291,9 +305,6 @@ class Run(Actor[a.RunMessage]):
         ):
             self._fetching = True
             self._deps.persistence.tell(a.FetchPending(self._row.id, self._last_row_id, FETCH_ROWS, self.ref))
-        elif self._adopting and self._files.plan is None:
-            # Nothing was listed before the crash: there are no rows to adopt.
-            self._adopting = False
 
     # Answers
 
@@ -334,7 +345,9 @@ class Run(Actor[a.RunMessage]):
         if self._files.plan is None:
             self._files.plan = listing.plan
             self._save({"plan": self._intake.to_store(listing.plan)})
-        self._intake.store(*rows, self.ref)
+        self._intake.store(
+            *rows, self.ref, late=not self._begun_before and listing.plan.landing == "below" and self.may_bundle()
+        )
 
     def _listing_stored(self, message: a.ListingStored) -> None:
         self._intake.storing -= 1
@@ -346,9 +359,31 @@ class Run(Actor[a.RunMessage]):
         self._machine.files_total += message.new_rows
         self._machine.files_skipped += message.new_skipped
         self._machine.files_failed += message.new_failed
-        if self._intake.finished:
+        self._totals.total += message.new_bytes
+        if self._intake.finished and not self._intake.late:
             self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
+        elif self._intake.finished and not self._intake.storing:
+            self._all_listed(self._machine.files_total, self._totals.total)
         self._answer_waiters()
+
+    def _all_listed(self, files: int, size: int) -> None:
+        if self._machine.listed:
+            return
+        self._machine.all_listed()
+        self._planned = {"planned": True, "files_total": files, "bytes_total": size}
+        if self._files.plan is not None and self._intake.listing.errors:
+            # A retry, and a hub that takes over, must know that rows are missing.
+            self._planned["plan"] = self._intake.to_store(self._files.plan)
+        if self._intake.late:
+            # All rows have to be there then, and those of files that are about to end are better written once.
+            self.after(PENDING_SECONDS, a.Tick("planned"))
+        else:
+            self._save_planned()
+
+    def _save_planned(self) -> None:
+        planned, self._planned = self._planned, {}
+        if planned:
+            self._save(planned)
 
     def _sums_arrived(self, message: a.Sums) -> None:
         machine, sums = self._machine, message.sums
@@ -364,20 +399,13 @@ class Run(Actor[a.RunMessage]):
         if self._deciding is not None:
             self._deciding()
             self._leave_with_result()
-        elif self._intake.finished and not machine.listed:
-            machine.all_listed()
-            planned: dict[str, Any] = {"planned": True, "files_total": sums.total, "bytes_total": sums.bytes_total}
-            if self._files.plan is not None and self._intake.listing.errors:
-                # A retry, and a hub that takes over, must know that rows are missing.
-                planned["plan"] = self._intake.to_store(self._files.plan)
-            self._save(planned)
+        elif self._intake.finished:
+            self._all_listed(sums.total, sums.bytes_total)
 
     def _rows_arrived(self, message: a.PendingRows) -> None:
         self._fetching = False
         self._more_rows = len(message.rows) == FETCH_ROWS
         self._take_rows(message.rows)
-        if not self._more_rows:
-            self._adopting = False
 
     def _take_rows(self, found: tuple[TransferRow, ...]) -> None:
         if found:
@@ -388,8 +416,8 @@ class Run(Actor[a.RunMessage]):
         for row in rows:
             if row.cancelled_by is not None:
                 self.cancel_row(row, f"cancelled by {row.cancelled_by}")
-        # Only rows that stood before this process came may have been begun by another.
-        self._files.add(tuple(row for row in rows if row.cancelled_by is None), adopted=self._adopting)
+        # Any row may have been begun before then, also one that was not written.
+        self._files.add(tuple(row for row in rows if row.cancelled_by is None), adopted=self._begun_before)
 
     def _said(self, message: a.TransferSaid) -> None:
         try:
@@ -600,6 +628,7 @@ class Run(Actor[a.RunMessage]):
     def _decide(self, how: Callable[[], None]) -> None:
         """The end: count the rows once more, since they are the truth, then set the final status."""
         self._deciding = how
+        self._save_planned()
         self._deps.persistence.tell(a.FetchSums(self._row.id, self.ref))
 
     def _finish(self) -> None:
@@ -636,6 +665,8 @@ class Run(Actor[a.RunMessage]):
         elif what == "silence":
             self._look_for_silence()
             self.after(self._silence_check_every, a.Tick("silence"))
+        elif what == "planned":
+            self._save_planned()
         elif what.startswith("retry:"):
             self._files.retry_due(int(what.partition(":")[2]))
 
@@ -704,10 +735,12 @@ class Run(Actor[a.RunMessage]):
     def save(self, held: Held, *, confirm: bool, terminal: bool) -> None:
         self._store(transfer_update(held, terminal=terminal), confirm=confirm)
 
-    def save_bundled(self, update: TransferUpdate, *, confirm: bool) -> None:
-        self._machine.file_ended(TransferStatus(update.status))
-        self._totals.count(update)
-        self._store(update, confirm=confirm)
+    def save_bundle(self, ended: tuple[Delivered, ...]) -> None:
+        self._totals.count(ended)
+        for end in ended:
+            self._machine.file_ended(TransferStatus(end.status))
+        told = tuple(delivered_event(end, self._row.id) for end in ended)
+        self._deps.persistence.tell(a.SaveBundle(self._row.id, self._row.lease_epoch, ended, self.ref, told))
 
     def _store(self, update: TransferUpdate, *, confirm: bool) -> None:
         run_id, event = self._row.id, transfer_event(update, self._row.id)

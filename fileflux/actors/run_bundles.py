@@ -20,8 +20,11 @@ from fileflux.jobs.transfer import CloseStream, Effect, OpenStream, RelinkStream
 from fileflux.protocol import messages as m
 from fileflux.protocol.compression import CODE_NAMES
 from fileflux.protocol.limits import BUNDLE_BYTES, BUNDLE_FILE_MAX, BUNDLE_FILES, BUNDLE_NAMES
-from fileflux.storage.transfers import TransferRow, TransferUpdate
+from fileflux.storage.delivered import Delivered
+from fileflux.storage.transfers import TransferRow
 
+_COMPLETED: Final = TransferStatus.COMPLETED.value
+_SKIPPED: Final = TransferStatus.SKIPPED.value
 TIRED: Final = 3
 """Attempts after which a file is moved alone: something about its bundles does not work."""
 
@@ -40,6 +43,7 @@ class Bundle:
 
     machine: BundleMachine
     entries: list[Queued]
+    begun_at: float
     heard_at: float
     bytes_wire: int = 0
     compression: int = 0
@@ -54,7 +58,10 @@ class BundleHost(Protocol):
     def post(self, role: m.Role, message: a.PostItem) -> None: ...
     def to_relay(self, message: a.RelayMessage) -> None: ...
     def open_bundle(self) -> int: ...
-    def save_bundled(self, update: TransferUpdate, *, confirm: bool) -> None: ...
+    def save_bundle(self, ended: tuple[Delivered, ...]) -> None:
+        """Store how files ended; ``stored`` is told of the last one."""
+        ...
+
     def now(self) -> float: ...
 
 
@@ -95,7 +102,7 @@ class Bundles:
             files.append(BundleFile(name, destination_name(name), row.part, row.size, row.mtime_ns, row.mode))
         repeated = entries[0].adopted
         machine = BundleMachine(tuple(files), self._spec, base, self._run_id, wire_id, repeated)
-        bundle = self.live[wire_id] = Bundle(machine, entries, self._host.now())
+        bundle = self.live[wire_id] = Bundle(machine, entries, self._host.now(), self._host.now())
         self._carry_out(bundle, machine.begin())
 
     def said(self, message: a.TransferSaid) -> None:
@@ -215,38 +222,38 @@ class Bundles:
                 left.append(Queued(row, adopted=entry.adopted or machine.begun, alone=True))
             else:
                 ended.append((index, entry.row, outcome))
-        moved = sum(row.size for _, row, outcome in ended if outcome == "completed")
-        for position, (index, row, outcome) in enumerate(ended, 1):
-            share = bundle.bytes_wire * row.size // moved if outcome == "completed" and moved else 0
-            last = position == len(ended)
-            self._host.save_bundled(self._update(bundle, index, row, outcome, share), confirm=last)
-            if last and bundle.receipt is not None:
-                self._unsaved[row.id], bundle.receipt = bundle.receipt, None
+        if ended:
+            self._host.save_bundle(self._delivered(bundle, ended))
+            if bundle.receipt is not None:
+                self._unsaved[ended[-1][1].id], bundle.receipt = bundle.receipt, None
         if bundle.receipt is not None:
             bundle.receipt.done()
         self._ended(left, bundle.cancelled)
 
-    def _update(
-        self, bundle: Bundle, index: int, row: TransferRow, outcome: Outcome, bytes_wire: int
-    ) -> TransferUpdate:
+    def _delivered(self, bundle: Bundle, ended: list[tuple[int, TransferRow, Outcome]]) -> tuple[Delivered, ...]:
         machine = bundle.machine
-        completed = outcome == "completed"
-        separator = machine.path[-1:]
-        final = machine.path + machine.files[index].destination_name.replace("/", separator or "/")
-        reason = {"equal": "equal file at the destination", "skipped": f"conflict: {self._spec.conflict}"}
-        return TransferUpdate(
-            row.id,
-            status=(TransferStatus.COMPLETED if completed else TransferStatus.SKIPPED).value,
-            reason=reason.get(outcome, ""),
-            code="",
-            attempt=row.attempt + 1,
-            final_path=os.fsencode(final),
-            bytes_done=row.size if completed else 0,
-            bytes_wire=bytes_wire,
-            compression=CODE_NAMES[bundle.compression],
-            total_chunks=1,
-            completed_chunks=1 if completed else 0,
-            file_hash=bytes.fromhex(machine.digests[index]) if completed else None,
-            started=True,
-            ended=True,
-        )
+        moved = sum(row.size for _, row, outcome in ended if outcome == "completed")
+        separator = machine.path[-1:] or "/"
+        compression = CODE_NAMES[bundle.compression]
+        reasons = {"equal": "equal file at the destination", "skipped": f"conflict: {self._spec.conflict}"}
+        now = self._host.now()
+        rows: list[Delivered] = []
+        for index, row, outcome in ended:
+            completed = outcome == "completed"
+            final = machine.path + machine.files[index].destination_name.replace("/", separator)
+            rows.append(
+                Delivered(
+                    row.id,
+                    _COMPLETED if completed else _SKIPPED,
+                    reasons.get(outcome, ""),
+                    row.attempt + 1,
+                    os.fsencode(final),
+                    row.size if completed else 0,
+                    bundle.bytes_wire * row.size // moved if completed and moved else 0,
+                    compression,
+                    bytes.fromhex(machine.digests[index]) if completed else None,
+                    bundle.begun_at,
+                    now,
+                )
+            )
+        return tuple(rows)

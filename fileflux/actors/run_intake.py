@@ -16,6 +16,7 @@ from fileflux.jobs.explain import show
 from fileflux.jobs.models import JobSpec
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import Limits
+from fileflux.protocol.systems import falls_together
 from fileflux.storage.directories import NewDirectory
 from fileflux.storage.runs import RunRow
 from fileflux.storage.transfers import NewTransfer
@@ -49,6 +50,9 @@ class Intake:
         self.listing = Listing(spec, limits.list_page)
         self.storing = 0
         """Pages on their way to the database."""
+        self.late = False
+        """Rows may be written later: every page was listed for the first time."""
+        self._again = False
         self._reached: a.RowsTakenOver | None = None
         self._answered = True
         self._asked_at = 0.0
@@ -111,9 +115,12 @@ class Intake:
             self._answered = True
         return rows
 
-    def store(self, files: Sequence[NewTransfer], folders: Sequence[NewDirectory], owner: ActorRef[Any]) -> None:
-        """Store a page; answered with ListingStored."""
+    def store(
+        self, files: Sequence[NewTransfer], folders: Sequence[NewDirectory], owner: ActorRef[Any], *, late: bool
+    ) -> None:
+        """Store a page; answered with ListingStored. ``late``: rows of small files may be written when these have ended."""
         self.storing += 1
+        self.late = late and not self._again and not falls_together(self.listing.system)
         listing = self.listing
         self._persistence.tell(
             a.StoreListing(
@@ -124,6 +131,7 @@ class Intake:
                 owner,
                 listing.system,
                 listing.spec.names,
+                self.late,
             )
         )
 
@@ -139,6 +147,7 @@ class Intake:
     def restart(self) -> None:
         """The asked agent forgot what it was asked, or shall: ask again."""
         if not self.finished:
+            self._again = self._again or self.listing.request_id != 0
             self.listing.restart()
             self._answered = True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from fileflux.jobs.run import RunMachine
 from fileflux.jobs.status import TransferStatus
 from fileflux.jobs.transfer_state import State
 from fileflux.protocol.compression import CODE_NAMES
+from fileflux.storage.delivered import Delivered
 from fileflux.storage.transfers import RunSums, TransferRow, TransferUpdate
 
 SHOWN_MAX = 1000
@@ -40,10 +41,11 @@ class Totals:
         self.wire += held.bytes_wire
         self.reused += held.bytes_reused
 
-    def count(self, update: TransferUpdate) -> None:
-        """A file of a bundle has ended."""
-        self.done += update.bytes_done or 0
-        self.wire += update.bytes_wire or 0
+    def count(self, ended: Iterable[Delivered]) -> None:
+        """Files of a bundle have ended."""
+        for end in ended:
+            self.done += end.bytes_done
+            self.wire += end.bytes_wire
 
     def take_back(self, row: TransferRow) -> None:
         """A transfer that had ended is taken up again."""
@@ -103,6 +105,15 @@ def transfer_event(update: TransferUpdate, run_id: int) -> events.Event:
     if update.status == TransferStatus.FAILED:
         return events.TransferFailed(update.id, run_id, update.code or "")
     return events.TransferChanged(update.id, run_id, update.status)
+
+
+def delivered_event(end: Delivered, run_id: int) -> events.Event:
+    """As ``transfer_event``, of a file of a bundle."""
+    return (
+        events.TransferCompleted(end.id, run_id)
+        if end.status == TransferStatus.COMPLETED.value
+        else events.TransferChanged(end.id, run_id, end.status)
+    )
 
 
 def live_progress(machine: RunMachine, totals: Totals, held: Mapping[int, Held], *, all_listed: bool) -> a.LiveProgress:

@@ -117,7 +117,7 @@ class Runs(Actor[a.RunsMessage]):
             # After a crash of its actor a run is rebuilt from the store, like one of another process.
             nonlocal made
             again, made = made, True
-            return Run(row, self._deps, adopted=adopted or again)
+            return Run(row, self._deps, adopted=adopted, again=again)
 
         ref = self._supervisor.start_child(ChildSpec(f"run-{row.id}", factory, "transient"))
         self._refs[row.id] = ref

@@ -105,7 +105,7 @@ def start_tree(
     live_limits = LiveLimits()
     root = Supervisor("root", "rest_for_one", max_restarts=10, within_s=60)
 
-    persistence = root.start_child(ChildSpec("persistence", lambda: Persistence(database, bus, limits, metrics)))
+    persistence = root.start_child(ChildSpec("persistence", lambda: Persistence(database, bus, limits, metrics, clock)))
     root.start_service("workers", workers)
     root.start_service("pump", pump)
 

@@ -113,6 +113,7 @@ class TransferMachine:
     retries: int = 0
     final_path: str | None = None
     identity: str = ""
+    allocated: int | None = None
     """The version of the source's file that this attempt moves."""
 
     state: State = State.IDLE
@@ -152,7 +153,7 @@ class TransferMachine:
                 retryable=False,
             )
         self.size, self.mtime_ns, self.mode, self.total_chunks = item.size, item.mtime_ns, item.mode, total
-        self.identity = item.identity
+        self.identity, self.allocated = item.identity, item.allocated
         self._destination_open = True
         return [
             OpenStream(self.wire_id, self.size, self.spec.chunk_size, total),
@@ -376,6 +377,7 @@ class TransferMachine:
             kind=plan.kind,
             symlinks=spec.symlinks,
             keep_versions=spec.keep_versions,
+            allocated=None if source else self.allocated,
         )
 
     def _step(self, event: Event) -> None:

@@ -8,7 +8,10 @@ measured afterwards.
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import lz4.frame
@@ -73,6 +76,26 @@ def compress(data: Buffer, choice: Compression, effort: int = 2) -> tuple[int, B
             return _if_shorter(LZ4, _lz4(data), data)
         return _if_shorter(ZSTD, _zstd(data, _ZSTD_MORE if effort > 2 else _ZSTD_LEVEL), data)
     return _if_shorter(ZSTD, _zstd(data), data)
+
+
+@dataclass(frozen=True, slots=True)
+class Zeros:
+    """A chunk of zeros: its hash, and the frame of zstd that stands for it (docs/protocol.md, Frames)."""
+
+    sha256: bytes
+    payload: bytes
+
+
+@lru_cache(maxsize=64)
+def zeros(size: int) -> Zeros:
+    """Of a chunk of 1 to MAX_CHUNK_SIZE bytes, all zero. Made once for each size: a sparse file has thousands of them."""
+    data = bytes(size)
+    return Zeros(hashlib.sha256(data).digest(), _zstd(data))
+
+
+def stands_for_zeros(code: int, payload: Buffer, size: int) -> bool:
+    """Whether this is the frame of ``zeros(size)``, of a chunk for which it pays to know; nothing has to be decompressed or hashed then."""
+    return code == ZSTD and size >= _SAMPLE * _SAMPLES and len(payload) * 1000 < size and payload == zeros(size).payload
 
 
 def decompress(code: int, payload: Buffer, size: int) -> Buffer:

@@ -449,6 +449,8 @@ class TransferRequestItem:
     kind: MovedKind = "file"
     symlinks: Symlinks = "skip"
     keep_versions: Count = 0
+    allocated: Count | None = None
+    """Bytes that the file takes of the source's disk, where that is less than ``size``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -652,7 +654,7 @@ class DirApply(Message):
 class TransferAcceptItem:
     """One end is open.
 
-    Source: ``size``, ``mtime_ns``, ``mode``, ``identity``. Destination: ``state``, ``final_path`` (where the file will stand) and
+    Source: ``size``, ``mtime_ns``, ``mode``, ``identity``, and ``allocated`` of a file with holes. Destination: ``state``, ``final_path`` (where the file will stand) and
     ``have_count``: hashes in the have pages that follow on the link. States ``equal`` and ``skipped`` end the transfer without one.
     """
 
@@ -665,6 +667,7 @@ class TransferAcceptItem:
     state: SinkState | None = None
     final_path: PathText | None = None
     have_count: Index = 0
+    allocated: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,14 @@ import os
 import random
 import shutil
 import statistics
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import peers
+from ceiling import ceiling
 from rig import Rig, fresh, work_folder
 
 GIB = 2**30
@@ -60,6 +63,7 @@ def main() -> int:
     parser.add_argument("--mib", type=int, default=1024, help="size of the two large files")
     parser.add_argument("--files", type=int, default=5000)
     parser.add_argument("--only", choices=("random", "real", "small"))
+    parser.add_argument("--verify", choices=("chunks", "full"), default="chunks")
     parser.add_argument("--tls", action="store_true", help="wss instead of ws")
     parser.add_argument("--disk", type=Path, help="a folder on a disk instead of tmpfs; rsync is followed by sync -f")
     parser.add_argument("--json", type=Path)
@@ -80,7 +84,7 @@ def main() -> int:
         }
         for name, make in works.items():
             if options.only in (None, name):
-                rows.append(measure(name, make, rig, ssh, source, destination, options))
+                rows.append(measure(name, make, rig, ssh, source, destination, folder, options))
     finally:
         rig.stop()
         if ssh is not None:
@@ -91,26 +95,36 @@ def main() -> int:
     return 0
 
 
-def measure(name, make, rig, ssh, source, destination, options) -> dict:
+def measure(name, make, rig, ssh, source, destination, folder, options) -> dict:
     data = fresh(source / name)
     make(data)
     files = [path for path in data.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     for path in files:
         path.read_bytes()
-    ours, theirs, ratios = [], [], []
+    ours, theirs, ratios, copies, hub, limits = [], [], [], [], [], []
     for _ in range(options.rounds):
         pair = {}
-        order = ["fileflux"] + (["rsync"] if ssh else [])
+        order = ["fileflux"] + (["rsync"] if ssh else []) + (["cp"] if options.disk else [])
         random.shuffle(order)
         for who in order:
             target = fresh(destination / name)
             if who == "fileflux":
-                wall, cpu, _ = rig.move(data, target)
-            else:
+                hub_before = rig.hub_cpu()
+                wall, cpu, run = rig.move(data, target, verify=options.verify)
+                hub.append(rig.hub_cpu() - hub_before)
+                limits.append(ceiling(folder, 3 if options.verify == "chunks" else 4))
+                if len(files) > 1:
+                    wall = rig.until_last_file(run)
+            elif who == "rsync":
                 wall, cpu = ssh.rsync(data, target, sync=bool(options.disk))
+            else:
+                wall, cpu = copy(data, target), 0.0
             pair[who] = wall
-            (ours if who == "fileflux" else theirs).append((wall, cpu))
+            if who != "cp":
+                (ours if who == "fileflux" else theirs).append((wall, cpu))
+        if options.disk:
+            copies.append(pair["cp"] / pair["fileflux"])
         if ssh:
             ratios.append(pair["rsync"] / pair["fileflux"])
     shutil.rmtree(data)
@@ -118,10 +132,14 @@ def measure(name, make, rig, ssh, source, destination, options) -> dict:
     row = {
         "work": name,
         "tls": options.tls,
+        "verify": options.verify,
+        "ceiling_mb_s": statistics.median(limits),
+        "hub_mb_s": size / statistics.median(hub) / 1e6,
         "disk": bool(options.disk),
         "files": len(files),
         "bytes": size,
         "ratio": statistics.median(ratios) if ratios else None,
+        "ratio_cp": statistics.median(copies) if copies else None,
     }
     for who, times in (("fileflux", ours), ("rsync", theirs)):
         if times:
@@ -134,6 +152,13 @@ def measure(name, make, rig, ssh, source, destination, options) -> dict:
             }
     report(row)
     return row
+
+
+def copy(source: Path, target: Path) -> float:
+    began = time.monotonic()
+    subprocess.run(["cp", "-r", f"{source}/.", str(target)], check=True)
+    subprocess.run(["sync", "-f", str(target)], check=True)
+    return time.monotonic() - began
 
 
 def report(row: dict) -> None:
@@ -152,6 +177,14 @@ def report(row: dict) -> None:
             print(f"  {who:<9} -")
     if row["ratio"] is not None:
         print(f"  ratio to rsync: {row['ratio']:.2f}")
+    if row["ratio_cp"] is not None:
+        print(f"  ratio to cp -r and sync -f, without a network: {row['ratio_cp']:.2f}")
+    if row["files"] == 1 and "fileflux" in row:
+        of_ceiling = row["fileflux"]["mb_s"] / row["ceiling_mb_s"]
+        print(
+            f"  {of_ceiling:.2f} of {row['ceiling_mb_s']:.0f} MB/s, which the primitives of this run allow (ceiling.py, verify: {row['verify']});"
+            f" the hub relays {row['hub_mb_s']:.0f} MB per second of its CPU"
+        )
 
 
 if __name__ == "__main__":

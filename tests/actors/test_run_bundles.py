@@ -70,15 +70,15 @@ def test_small_files_move_together_and_are_stored_when_they_stand() -> None:
     assert host.posted[-1].message is m.TransferCommit
     receipt = deliver(made, 2)
     assert receipt.given == 0, "not before they are stored"
-    assert [(update.id, update.status, update.reason, confirm) for update, confirm in host.saved] == [
-        (1, "completed", "", False),
-        (2, "skipped", "equal file at the destination", False),
-        (3, "skipped", "conflict: overwrite", False),
-        (4, "completed", "", True),
+    assert [(end.id, end.status, end.reason) for end in host.saved] == [
+        (1, "completed", ""),
+        (2, "skipped", "equal file at the destination"),
+        (3, "skipped", "conflict: overwrite"),
+        (4, "completed", ""),
     ]
-    update = host.saved[0][0]
-    assert (update.final_path, update.file_hash, update.attempt) == (b"/out/d/1", bytes.fromhex(DIGEST), 1)
-    assert (update.bytes_done, update.bytes_wire, update.compression) == (10, 20, "zstd")
+    end = host.saved[0]
+    assert (end.final_path, end.file_hash, end.attempt) == (b"/out/d/1", bytes.fromhex(DIGEST), 1)
+    assert (end.bytes_done, end.bytes_wire, end.compression) == (10, 20, "zstd")
     made.stored(4)
     assert receipt.given == 1
     assert made.idle
@@ -89,7 +89,7 @@ def test_what_is_left_has_a_transfer_of_its_own() -> None:
     accept(made, ("alone", "new", "new"))
     agree(made, 20)
     deliver(made, 2, alone=((1, 1),))
-    assert [update.id for update, _ in host.saved] == [2]
+    assert [end.id for end in host.saved] == [2]
     assert waiting(made) == [(1, True, True, 1), (3, True, True, 1)]
     made.dispatch()
     assert set(made.held) == {1, 3}
@@ -203,7 +203,7 @@ def test_pause_and_cancel_leave_what_is_committed(committed: bool) -> None:
         return
     assert known is None
     deliver(made, 2, alone=((1, 1),))
-    assert [update.id for update, _ in host.saved] == [1]
+    assert [end.id for end in host.saved] == [1]
     assert [(row.id, reason) for row, reason in host.cancelled] == [(2, "cancelled by eve")]
     assert made.idle
 

@@ -14,7 +14,8 @@ from fileflux.jobs.models import JobSpec
 from fileflux.jobs.status import TransferStatus
 from fileflux.jobs.transfer_state import State
 from fileflux.protocol import messages as m
-from fileflux.storage.transfers import TransferRow, TransferUpdate
+from fileflux.storage.delivered import Delivered
+from fileflux.storage.transfers import TransferRow
 
 pytestmark = pytest.mark.unit
 
@@ -35,7 +36,7 @@ class Host:
         self.later: list[tuple[int, float]] = []
         self.bundling = False
         self.told: list[a.RelayMessage] = []
-        self.saved: list[tuple[TransferUpdate, bool]] = []
+        self.saved: list[Delivered] = []
         self.cancelled: list[tuple[TransferRow, str]] = []
 
     def post(self, role: m.Role, message: a.PostItem) -> None:
@@ -51,8 +52,8 @@ class Host:
         self.wire_ids += 1
         return self.wire_ids
 
-    def save_bundled(self, update: TransferUpdate, *, confirm: bool) -> None:
-        self.saved.append((update, confirm))
+    def save_bundle(self, ended: tuple[Delivered, ...]) -> None:
+        self.saved.extend(ended)
 
     def cancel_row(self, row: TransferRow, reason: str) -> None:
         self.cancelled.append((row, reason))

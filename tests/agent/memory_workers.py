@@ -83,7 +83,7 @@ class MemoryWorkers:
             raise TransferError("no such file", code="not_found")
         self.open.add(("source", wire))
         handle = {"name": name, "chunk": chunk_size}
-        return {"handle": handle, "size": len(data), "mtime_ns": 5, "mode": 0o644, "identity": "id"}
+        return {"handle": handle, "size": len(data), "mtime_ns": 5, "mode": 0o644, "identity": "id", "allocated": None}
 
     def source_chunk(self, wire, handle, index, have, compression, effort, slot):
         data = self.disk.files[handle["name"]]

@@ -69,9 +69,18 @@ class Call:
 
     @property
     def path(self) -> str:
-        """Where the call's handle leads to."""
+        """Where the call's handle leads to; of two, the one that is written to."""
+        if self.name == "copy_file_range":
+            return _HANDLE.findall(self.args)[1]
         found = _HANDLE.match(self.args)
         return found[1] if found else ""
+
+    @property
+    def offset(self) -> int:
+        """Where pwrite64 and copy_file_range write."""
+        if self.name == "copy_file_range":
+            return int(re.findall(r"\[(\d+)", self.args)[1])
+        return self.numbers[-1]
 
     @property
     def paths(self) -> list[str]:

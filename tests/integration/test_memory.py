@@ -20,6 +20,7 @@ from tests.integration.invariants import pss_mib
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs smaps_rollup")
 
 MIB = 2**20
+GIB = 2**30
 ALLOWED_MIB = 300
 INTERVAL_S = 0.1
 IDLE_SAMPLES = 10
@@ -132,3 +133,39 @@ def test_memory_while_a_large_file_moves(
     assert max(above.values()) < ALLOWED_MIB, above
     source.unlink()
     (site.destination.write / "memory" / source.name).unlink()
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("size_gib", [2, pytest.param(100, marks=pytest.mark.long)])
+def test_memory_and_bytes_of_a_sparse_file(site: Site, capsys: pytest.CaptureFixture[str], size_gib: int) -> None:
+    source = site.source.read / "sparse.img"
+    with source.open("wb") as file:
+        for part in range(4):
+            file.seek(part * size_gib * GIB // 4)
+            file.write(os.urandom(MIB))
+        file.truncate(size_gib * GIB)
+    job = site.hub.job(site.source.id, source, site.destination.id, f"{site.destination.write}/memory/")
+    groups = groups_of(site)
+    with Sampler(groups) as idle:
+        time.sleep(IDLE_SAMPLES * INTERVAL_S)
+    began = time.monotonic()
+    with Sampler(groups) as moving:
+        run = site.hub.wait_ended(site.hub.run(job), 1700)
+    seconds = time.monotonic() - began
+    assert run["status"] == "succeeded", run
+    assert run["bytes_transferred"] < 64 * MIB + size_gib * MIB // 4
+    final = site.destination.write / "memory" / source.name
+    assert final.stat().st_size == size_gib * GIB
+    assert final.stat().st_blocks * 512 < 64 * MIB
+    with source.open("rb") as ours, final.open("rb") as theirs:
+        for part in range(4):
+            for file in (ours, theirs):
+                file.seek(part * size_gib * GIB // 4)
+            assert ours.read(2 * MIB) == theirs.read(2 * MIB)
+    above = {name: moving.peak[name] - idle.peak[name] for name in groups}
+    with capsys.disabled():
+        figures = ", ".join(f"{name} + {above[name]:.0f}" for name in groups)
+        print(f"\n{size_gib} GiB with holes in {seconds:.1f} s; PSS above idle, MiB: {figures}")
+    assert max(above.values()) < ALLOWED_MIB, above
+    source.unlink()
+    final.unlink()

@@ -47,7 +47,7 @@ def part_name(part: str) -> str:
 
 def is_part_name(name: str) -> bool:
     """Whether a file of this name is a part of some transfer."""
-    return _PART_NAME.fullmatch(name) is not None
+    return name.endswith(".fluxpart") and _PART_NAME.fullmatch(name) is not None
 
 
 def refuse_auto_run(components: Sequence[str]) -> None:
@@ -62,6 +62,12 @@ def refuse_auto_run(components: Sequence[str]) -> None:
                 f"{shown('/'.join(components))}: {shown(components[position])} is run or trusted by systems; "
                 "list that very directory as a write root if this is wanted"
             )
+
+
+def auto_run_in(directory: Sequence[str]) -> frozenset[str]:
+    """Names, case-folded, that ``refuse_auto_run`` refuses in a directory that it does not refuse itself."""
+    parent = directory[-1].casefold() if directory else ""
+    return _RUN_ANYWHERE | {name for above, name in _RUN_INSIDE if above == parent}
 
 
 class Protected:

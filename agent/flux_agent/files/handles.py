@@ -66,6 +66,21 @@ class File(Protocol):
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """All of ``data``."""
 
+    def copy_range(self, source: Self, offset: int, length: int) -> bool:
+        """Take these bytes over from another file, at the same place, without reading them: as a shared extent where the file system can.
+
+        False when that cannot be done here; some of the bytes may have been written then.
+        """
+        ...
+
+    def is_hole(self, offset: int, length: int) -> bool:
+        """Whether the file system knows that these bytes are zeros and keeps nothing for them; False also where it does not say."""
+        ...
+
+    def make_hole(self, offset: int, length: int) -> bool:
+        """Make these bytes zeros that take nothing of the disk; the file reaches at least to their end then. False where that cannot be done."""
+        ...
+
     def truncate(self, size: int) -> None: ...
 
     def set_mode(self, mode: int) -> None: ...
@@ -99,6 +114,10 @@ class Directory(Protocol):
         """None when there is nothing of that name."""
         ...
 
+    def version_of(self, name: str) -> list[int] | None:
+        """``Status.version_key`` of a regular file that has this name and no other; None for all else."""
+        ...
+
     def entries(self) -> Iterator[tuple[str, Status | OSError]]:
         """Everything in it, in no order. Entries that vanish meanwhile are left out."""
         ...
@@ -121,12 +140,10 @@ class Directory(Protocol):
         """A new file with mode 0600, open for reading and writing. Raises FileExistsError for whatever has the name."""
         ...
 
-    def make_file(
-        self, name: str, content: memoryview, *, mode: int, mtime_ns: int | None, sync: bool
-    ) -> tuple[int, int, int, int]:
+    def make_file(self, name: str, content: memoryview, *, mode: int, mtime_ns: int | None, sync: bool) -> list[int]:
         """A new file with this content and metadata, closed again; on the disk if ``sync``. Raises FileExistsError for whatever has the name.
 
-        Returns what ``Status.version_key`` of it is from now on.
+        Returns what ``version_of`` it is from now on.
         """
         ...
 

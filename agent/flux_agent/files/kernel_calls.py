@@ -11,6 +11,7 @@ import sys
 from typing import Any, Final
 
 _RENAME_NOREPLACE: Final = 1
+_KEEP_SIZE_PUNCH_HOLE: Final = 1 | 2
 _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
 _KERNEL_FILE_SYSTEMS: Final = frozenset(
     {
@@ -54,6 +55,7 @@ def _function(name: str) -> Any:
 _renameat2: Final = _function("renameat2")
 _fstatfs: Final = _function("fstatfs")
 _syncfs: Final = _function("syncfs")
+_fallocate: Final = _function("fallocate")
 
 
 def is_kernel_file_system(fd: int) -> bool:
@@ -81,6 +83,18 @@ def sync_file_system(fd: int) -> None:
     """Write everything of the file system of an open file or directory to its disk. One call costs about as much as one fsync."""
     if _syncfs(fd) != 0:
         raise _os_error()
+
+
+def punch_hole(fd: int, offset: int, length: int) -> bool:
+    """Give these bytes of a file back to the file system, so that they read as zeros; False where that cannot be done. The size stays."""
+    if _fallocate is None:
+        return False
+    if _fallocate(fd, _KEEP_SIZE_PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(length)) == 0:
+        return True
+    error = _os_error()
+    if error.errno in _UNSUPPORTED:
+        return False
+    raise error
 
 
 def rename_new(directory: int, old: str, new: str, target: int | None = None) -> None:

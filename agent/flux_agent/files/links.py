@@ -35,6 +35,8 @@ class SourceFile(Protocol):
 
     def read_into(self, view: memoryview, offset: int) -> int: ...
 
+    def is_hole(self, offset: int, length: int) -> bool: ...
+
     def close(self) -> None: ...
 
 
@@ -56,6 +58,11 @@ class OpenLink:
             text = os.fsencode(directory.read_link(self._place.name))[offset : offset + len(view)]
         view[: len(text)] = text
         return len(text)
+
+    def is_hole(self, offset: int, length: int) -> bool:
+        """A text has none."""
+        del offset, length
+        return False
 
     def close(self) -> None:
         """Nothing is open."""

@@ -12,7 +12,13 @@ from typing import Final, Self
 
 from fileflux.protocol.messages import EntryKind
 from flux_agent.files.handles import NANOSECONDS_MAX, Status
-from flux_agent.files.kernel_calls import SYNCS_FILE_SYSTEMS, is_kernel_file_system, rename_new, sync_file_system
+from flux_agent.files.kernel_calls import (
+    SYNCS_FILE_SYSTEMS,
+    is_kernel_file_system,
+    punch_hole,
+    rename_new,
+    sync_file_system,
+)
 
 assert sys.platform != "win32"  # noqa: S101  # tells type checkers that the rest is for POSIX systems only
 if sys.platform == "darwin":
@@ -21,6 +27,8 @@ if sys.platform == "darwin":
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO must not wait for its other end. It means nothing for a regular file.
 _FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_NO_COPY: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY})
+"""The file systems cannot do it between these two files; an old kernel says EPERM for what it does not know."""
 _NO_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP})
 
 
@@ -127,6 +135,39 @@ class PosixFile(_Handle):
             while done < len(view):
                 done += os.pwrite(self._fd, view[done:], offset + done)
 
+    def copy_range(self, source: PosixFile, offset: int, length: int) -> bool:
+        if sys.platform == "linux":
+            done = 0
+            try:
+                while done < length:
+                    count = os.copy_file_range(source._fd, self._fd, length - done, offset + done, offset + done)
+                    if count == 0:
+                        return False
+                    done += count
+            except OSError as error:
+                if error.errno not in _NO_COPY:
+                    raise
+            return done == length
+        else:
+            return False
+
+    def is_hole(self, offset: int, length: int) -> bool:
+        if sys.platform == "linux":
+            try:
+                return os.lseek(self._fd, offset, os.SEEK_DATA) >= offset + length
+            except OSError as error:
+                # ENXIO: nothing but a hole up to the file's end, or that end is before ``offset``.
+                return error.errno == errno.ENXIO and offset + length <= os.fstat(self._fd).st_size
+        else:
+            return False
+
+    def make_hole(self, offset: int, length: int) -> bool:
+        end = offset + length
+        if os.fstat(self._fd).st_size < end:
+            # Not truncate: another worker may have written behind it meanwhile.
+            os.pwrite(self._fd, b"\0", end - 1)
+        return punch_hole(self._fd, offset, length)
+
     def truncate(self, size: int) -> None:
         os.ftruncate(self._fd, size)
 
@@ -157,6 +198,14 @@ class PosixDirectory(_Handle):
         except FileNotFoundError:
             return None
 
+    def version_of(self, name: str) -> list[int] | None:
+        try:
+            seen = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        alone = stat.S_ISREG(seen.st_mode) and seen.st_nlink == 1
+        return [seen.st_dev, seen.st_ino, seen.st_size, seen.st_ctime_ns] if alone else None
+
     def entries(self) -> Iterator[tuple[str, Status | OSError]]:
         with os.scandir(self._fd) as found:
             for entry in found:
@@ -185,12 +234,10 @@ class PosixDirectory(_Handle):
     def create_file(self, name: str) -> PosixFile:
         return PosixFile(os.open(name, _FILE | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._fd))
 
-    def make_file(
-        self, name: str, content: memoryview, *, mode: int, mtime_ns: int | None, sync: bool
-    ) -> tuple[int, int, int, int]:
+    def make_file(self, name: str, content: memoryview, *, mode: int, mtime_ns: int | None, sync: bool) -> list[int]:
         fd = os.open(name, _FILE | os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._fd)
         try:
-            done = 0
+            done = os.pwrite(fd, content, 0)
             while done < len(content):
                 done += os.pwrite(fd, content[done:], done)
             os.fchmod(fd, mode)
@@ -201,7 +248,7 @@ class PosixDirectory(_Handle):
             seen = os.fstat(fd)
         finally:
             os.close(fd)
-        return seen.st_dev, seen.st_ino, seen.st_size, seen.st_ctime_ns
+        return [seen.st_dev, seen.st_ino, seen.st_size, seen.st_ctime_ns]
 
     def read_listed(self, name: str, room: memoryview, mtime_ns: int, refused: Collection[tuple[int, int]]) -> bool:
         # Looked at before it is opened: opening a device can have effects.

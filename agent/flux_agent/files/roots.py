@@ -9,7 +9,7 @@ begun in the old one notices by its identity.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from fileflux.errors import ConfigError, RefusedPathError, TransferError
 from fileflux.protocol.limits import MAX_PATH_BYTES
 from fileflux.protocol.names import check_relative
 from flux_agent.files.faults import shown, transfer_error
-from flux_agent.files.guard import Protected, refuse_auto_run
+from flux_agent.files.guard import Protected, auto_run_in, refuse_auto_run
 from flux_agent.files.handles import Directory, File, Status
 from flux_agent.files.system import absolute_components, join, open_root
 
@@ -117,21 +117,11 @@ class Roots:
             self._protected.refuse_path(form, write=write)
         return place
 
-    def resolve_in(self, directory: Place, name: str, own: Collection[str], *, write: bool) -> Place:
-        """The file ``name`` in a directory that ``resolve`` gave, held by the same rules. ``own``: ``own_names`` of the directory."""
-        if "/" in name or name in own:
-            raise RefusedPathError(
-                f"{shown(name)} is not a name in {shown(directory.path)}, or belongs to the agent itself"
-            )
-        check_relative(name)
-        if write:
-            refuse_auto_run((*directory.components[-1:], name))
-        return Place(directory.root, (*directory.components, name))
-
-    def own_names(self, directory: Place, *, write: bool) -> frozenset[str]:
-        """Names in a directory that are the agent's own."""
+    def refused_in(self, directory: Place, *, write: bool) -> tuple[frozenset[str], frozenset[str]]:
+        """Names of files that ``resolve`` refuses in a directory that it gave, besides what ``check_relative`` does: as they are, and case-folded."""
         forms = {directory.root.components + directory.components, directory.real}
-        return self._protected.names_in(forms, write=write)
+        auto_run = auto_run_in(directory.components) if write else frozenset[str]()
+        return self._protected.names_in(forms, write=write), auto_run
 
     def place(self, root_index: int, components: Sequence[str]) -> Place:
         """A place that ``resolve`` gave before, perhaps in another process."""

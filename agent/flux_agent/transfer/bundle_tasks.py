@@ -8,32 +8,38 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from fileflux.clock import Clock
 from fileflux.errors import FluxError, LocalProtocolError, RefusedPathError, RemoteProtocolError
 from fileflux.protocol.compression import CODE_NAMES, NONE, compress, decompress
 from fileflux.protocol.frames import FrameHeader, check_geometry, parse_frame_header
 from fileflux.protocol.limits import BUNDLE_BYTES, HEADER_SIZE
+from fileflux.protocol.names import check_relative
 from fileflux.protocol.ranges import RangeSet
 from fileflux.workers.slots import ArenaView
 from flux_agent.files import publish
 from flux_agent.files.faults import naming, shown, transfer_error
 from flux_agent.files.guard import is_part_name, part_name
 from flux_agent.files.handles import Directory, Status
-from flux_agent.files.roots import Place, Roots
+from flux_agent.files.roots import Roots
 from flux_agent.files.system import default_mode
+
+_MANY: Final = 16
+"""As many names as one reading of a directory costs."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
     """A directory that files of the bundle are in."""
 
-    place: Place
     handle: Directory
     own: frozenset[str]
+    auto_run: frozenset[str]
 
 
 class _Folders:
@@ -47,19 +53,38 @@ class _Folders:
         self._create = create
         self._known: dict[str, _Folder] = {}
 
-    def of(self, name: str) -> tuple[Place, Directory]:
-        """Where the file ``name`` below the path stands, and in which directory. Raises TransferError and RefusedPathError."""
+    def of(self, name: str) -> tuple[Directory, str]:
+        """In which directory the file ``name`` below the path stands, and what it is called there. Raises TransferError and RefusedPathError."""
         parent, _, leaf = name.rpartition("/")
         folder = self._known.get(parent)
         if folder is None:
             place = self._roots.resolve(self._path, parent, write=self._write)
             handle = self._stack.enter_context(self._roots.open_directory(place, create=self._create))
-            own = self._roots.own_names(place, write=self._write)
-            folder = self._known[parent] = _Folder(place, handle, own)
-        return self._roots.resolve_in(folder.place, leaf, folder.own, write=self._write), folder.handle
+            folder = self._known[parent] = _Folder(handle, *self._roots.refused_in(place, write=self._write))
+        check_relative(leaf)
+        if leaf in folder.own or leaf.casefold() in folder.auto_run:
+            raise RefusedPathError(f"{shown(name)} is not for agents")
+        return folder.handle, leaf
 
     def all(self) -> list[Directory]:
         return [folder.handle for folder in self._known.values()]
+
+
+class _Taken:
+    """The names that stand in a directory: read at once where many are asked for, one by one in a directory of many others."""
+
+    def __init__(self, asked: Counter[str]) -> None:
+        self._asked = asked
+        self._names: dict[str, set[str] | None] = {}
+
+    def status_of(self, directory: Directory, parent: str, leaf: str) -> Status | None:
+        """As ``Directory.status_of``. A name that comes up meanwhile, or that is the same to the file system only, is seen by the rename."""
+        if parent not in self._names:
+            limit = 2 * self._asked[parent]
+            names = set(islice(directory.names(), limit)) if limit >= _MANY else None
+            self._names[parent] = names if names is not None and len(names) < limit else None
+        names = self._names[parent]
+        return None if names is not None and leaf not in names else directory.status_of(leaf)
 
 
 class BundleTasks:
@@ -115,8 +140,8 @@ class BundleTasks:
         for index, (name, size, mtime_ns) in enumerate(zip(args["names"], args["sizes"], args["mtimes"], strict=True)):
             begin, end = end, end + size
             try:
-                place, directory = folders.of(name)
-                whole = directory.read_listed(place.name, raw[begin:end], mtime_ns, own)
+                directory, leaf = folders.of(name)
+                whole = directory.read_listed(leaf, raw[begin:end], mtime_ns, own)
             except (FluxError, OSError):
                 # Why is found out, and said, by the transfer that it gets of its own.
                 whole = False
@@ -132,11 +157,12 @@ class BundleTasks:
         with ExitStack() as stack:
             folders = _Folders(self._roots, stack, args["path"], write=True, create=True)
             own = self._roots.own_identities(write=True)
+            taken = _Taken(Counter(name.rpartition("/")[0] for name in args["names"]))
             states: list[str] = []
             for name, size, mtime_ns in zip(args["names"], args["sizes"], args["mtimes"], strict=True):
                 try:
-                    place, directory = _final(folders, name)
-                    existing = directory.status_of(place.name)
+                    directory, leaf = _final(folders, name)
+                    existing = taken.status_of(directory, name.rpartition("/")[0], leaf)
                     states.append("new" if existing is None else self._verdict(existing, size, mtime_ns, own, args))
                 except (FluxError, OSError):
                     states.append("alone")
@@ -166,24 +192,25 @@ class BundleTasks:
 
     def _write_all(
         self, folders: _Folders, args: dict[str, Any], data: memoryview
-    ) -> tuple[list[tuple[int, int, int, int]], list[str]]:
+    ) -> tuple[list[list[int]], list[str]]:
         """Make every part as it is to be published, then have all of them on the disk."""
-        identities: list[tuple[int, int, int, int]] = []
+        identities: list[list[int]] = []
         digests: list[str] = []
         together: list[Directory] = []
+        modes, mtimes = args["modes"], args["mtimes"]
         end = 0
         for index, (name, size) in enumerate(zip(args["names"], args["sizes"], strict=True)):
             begin, end = end, end + size
-            place, directory = _final(folders, name)
+            directory = _final(folders, name)[0]
             sync = not directory.syncs_together
-            mode = args["modes"][index] & publish.PERMISSIONS if args["preserve_mode"] else self._default_mode
-            mtime_ns = args["mtimes"][index] if args["preserve_mtime"] else None
+            mode = modes[index] & publish.PERMISSIONS if args["preserve_mode"] else self._default_mode
+            mtime_ns = mtimes[index] if args["preserve_mtime"] else None
             part = part_name(args["parts"][index])
             with data[begin:end] as content:
                 try:
                     made = _make_part(directory, part, content, mode=mode, mtime_ns=mtime_ns, sync=sync)
                 except OSError as error:
-                    raise transfer_error(error, place.path) from None
+                    raise transfer_error(error, name) from None
                 digests.append(hashlib.sha256(content).hexdigest())
             identities.append(made)
             if not sync and directory not in together[-1:]:
@@ -203,8 +230,8 @@ class BundleTasks:
             for index, name in enumerate(args["names"]):
                 part = part_name(args["parts"][index])
                 try:
-                    place, directory = _final(folders, name)
-                    if alone.contains(index) or not self._publish(directory, place, part, index, own, args):
+                    directory, leaf = _final(folders, name)
+                    if alone.contains(index) or not self._publish(directory, leaf, part, index, own, args):
                         publish.remove_part(directory, part)
                         left.append(index)
                 except (FluxError, OSError):
@@ -219,7 +246,7 @@ class BundleTasks:
             folders = _Folders(self._roots, stack, args["path"], write=True)
             for name, part in zip(args["names"], args["parts"], strict=True):
                 try:
-                    publish.remove_part(_final(folders, name)[1], part_name(part))
+                    publish.remove_part(_final(folders, name)[0], part_name(part))
                 except (FluxError, OSError):
                     # A later attempt takes it over; the hub has it swept if there is none.
                     continue
@@ -228,23 +255,22 @@ class BundleTasks:
     def _publish(
         self,
         directory: Directory,
-        place: Place,
+        leaf: str,
         part: str,
         index: int,
         own: set[tuple[int, int]],
         args: dict[str, Any],
     ) -> bool:
-        named = directory.status_of(part)
         # The rename goes by the name, so that has to be what was written to.
-        if named is None or list(named.version_key) != args["identities"][index] or named.links != 1:
+        if directory.version_of(part) != args["identities"][index]:
             return False
         try:
-            directory.rename_new(part, place.name)
+            directory.rename_new(part, leaf)
         except FileExistsError:
-            existing = directory.status_of(place.name)
+            existing = directory.status_of(leaf)
             if existing is None or self._verdict(existing, -1, args["mtimes"][index], own, args) != "new":
                 return False
-            directory.rename_over(part, place.name)
+            directory.rename_over(part, leaf)
         return True
 
     @staticmethod
@@ -264,17 +290,17 @@ class BundleTasks:
         return "new"
 
 
-def _final(folders: _Folders, name: str) -> tuple[Place, Directory]:
+def _final(folders: _Folders, name: str) -> tuple[Directory, str]:
     """Where a file is to stand. Raises RefusedPathError for the name of a part."""
-    place, directory = folders.of(name)
-    if is_part_name(place.name):
-        raise RefusedPathError(f"{shown(place.path)} has the name of a part file")
-    return place, directory
+    directory, leaf = folders.of(name)
+    if is_part_name(leaf):
+        raise RefusedPathError(f"{shown(name)} has the name of a part file")
+    return directory, leaf
 
 
 def _make_part(
     directory: Directory, part: str, content: memoryview, *, mode: int, mtime_ns: int | None, sync: bool
-) -> tuple[int, int, int, int]:
+) -> list[int]:
     try:
         return directory.make_file(part, content, mode=mode, mtime_ns=mtime_ns, sync=sync)
     except FileExistsError:

@@ -90,6 +90,7 @@ class SinkMachine(Machine):
                 final_path=request.final_path,
                 have=request.have,
                 kind=request.kind,
+                allocated=request.allocated,
             )
         ]
 
@@ -185,9 +186,8 @@ class SinkMachine(Machine):
 
     def _opened(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
         del task
-        self.handle = value["handle"]
+        self.handle, final_path = value["handle"], value["final_path"]
         state: m.SinkState = value["state"]
-        final_path: str = value["final_path"]
         self._have.count = value["have_count"]
         self._basis = value["basis"]
         item = m.TransferAcceptItem(

@@ -90,7 +90,9 @@ def open_sink(roots: Roots, default_mode: int, args: dict[str, Any]) -> tuple[di
     try:
         with naming(place.path):
             held = directory.status_of(part)
-            publish.check_space(directory, args["size"], held.allocated if held is not None else 0, place.path)
+            # Holes are not filled here either.
+            needed = min(args["size"], size if (size := args.get("allocated")) is not None else args["size"])
+            publish.check_space(directory, needed, held.allocated if held is not None else 0, place.path)
             file, taken_over = publish.open_part(
                 directory, part, (args["mode"] & publish.PERMISSIONS, default_mode), place.path
             )

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from fileflux.errors import LocalProtocolError, RemoteProtocolError, TransferError
-from fileflux.protocol.compression import decompress
+from fileflux.protocol.compression import decompress, stands_for_zeros, zeros
 from fileflux.protocol.frames import check_geometry, chunk_length, parse_frame_header
 from fileflux.protocol.limits import HEADER_SIZE
 from fileflux.workers.slots import ArenaView
@@ -60,13 +60,18 @@ class SinkTasks:
                 if header.transfer_id != args["wire"] or header.frame_size != len(frame):
                     return {"nack": "bad_geometry", "index": index}
                 check_geometry(header, handle.size, handle.chunk_size)
-                data = decompress(header.compression, payload, header.size)
+                hole = stands_for_zeros(header.compression, payload, header.size)
+                data = b"" if hole else decompress(header.compression, payload, header.size)
             except RemoteProtocolError as error:
                 return {"nack": error.code, "index": index}
-            if hashlib.sha256(data).digest() != header.sha256:
+            sha = zeros(header.size).sha256 if hole else hashlib.sha256(data).digest()
+            if sha != header.sha256:
                 return {"nack": "bad_hash", "index": index}
+            offset = index * handle.chunk_size
             with naming(place.path):
-                self._sink(args["wire"], handle, place).part.write(data, index * handle.chunk_size)
+                part = self._sink(args["wire"], handle, place).part
+                if not (hole and part.make_hole(offset, header.size)):
+                    part.write(bytes(header.size) if hole else data, offset)
         return {"index": index, "size": header.size, "sha": header.sha256.hex()}
 
     def copy(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -78,8 +83,12 @@ class SinkTasks:
         length = chunk_length(index, handle.size, handle.chunk_size)
         copied = hashlib.sha256()
         with naming(place.path):
-            old = self._old(sink, handle, place)
-            self._hashes.feed(copied, old, index * handle.chunk_size, length, "stale_have", sink.part.write)
+            old, start = self._old(sink, handle, place), index * handle.chunk_size
+            if sink.part.copy_range(old, start, length):
+                # What counts is what the part holds now, whatever became of the old file meanwhile.
+                self._hashes.feed(copied, sink.part, start, length, "stale_have")
+            else:
+                self._hashes.feed(copied, old, start, length, "stale_have", sink.part.write)
         if copied.hexdigest() != args["sha"]:
             raise TransferError(f"{shown(place.path)}: chunk {index} is not what it was", code="stale_have")
         return {}

@@ -253,6 +253,7 @@ class SourceMachine(Machine):
             mtime_ns=value["mtime_ns"],
             mode=value["mode"],
             identity=value["identity"],
+            allocated=value["allocated"],
         )
         return [SendItem(m.TransferAccept, item)]
 
@@ -323,8 +324,7 @@ class SourceMachine(Machine):
         ahead = self._slots_wanted + self._reading + len(self._ready)
         if ahead == 0:
             return self._window.room > 0
-        # A frame that is whole within the window leaves its slot as fast as the link takes it. Others would fill the memory of all
-        # transfers while they wait for one slow destination.
+        # A frame that is whole within the window leaves its slot as the link takes it. Others would fill all memory while they wait.
         return ahead < 2 * self._limits.worker_in_flight and self._pending + self._frame_max <= self._window.room
 
     def _wants_hash(self) -> bool:

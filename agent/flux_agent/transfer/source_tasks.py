@@ -9,7 +9,7 @@ from typing import Any
 
 from fileflux.clock import Clock
 from fileflux.errors import LocalProtocolError, TransferError
-from fileflux.protocol.compression import CODE_NAMES, NONE, compress
+from fileflux.protocol.compression import CODE_NAMES, NONE, ZSTD, compress, zeros
 from fileflux.protocol.frames import FrameHeader, chunk_length, total_chunks
 from fileflux.protocol.limits import HEADER_SIZE
 from fileflux.protocol.messages import MovedKind
@@ -97,6 +97,7 @@ class SourceTasks:
             "mtime_ns": status.mtime_ns,
             "mode": status.mode,
             "identity": handle.identity,
+            "allocated": status.allocated if status.allocated < status.size else None,
         }
 
     def chunk(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +115,12 @@ class SourceTasks:
             slot[HEADER_SIZE : HEADER_SIZE + length] as raw,
         ):
             began = now()
-            self._check(handle, place, file.status())
+            status = file.status()
+            self._check(handle, place, status)
+            if status.allocated < status.size and file.is_hole(index * handle.chunk_size, length):
+                # Checked again: a hole that was filled in the meantime has another content.
+                self._check(handle, place, file.status())
+                return self._hole(args, handle, slot)
             whole = file.read_into(raw, index * handle.chunk_size) == length
             # Looked at before the bytes are used: what was read while the file changed may be a mixture.
             self._check(handle, place, file.status())
@@ -152,6 +158,26 @@ class SourceTasks:
                 "hash": _microseconds(hashed - read),
                 "compress": _microseconds(compressed - hashed),
             },
+        }
+
+    @staticmethod
+    def _hole(args: dict[str, Any], handle: SourceHandle, slot: memoryview) -> dict[str, Any]:
+        """As ``chunk``, of zeros that need not be read."""
+        index: int = args["index"]
+        length = chunk_length(index, handle.size, handle.chunk_size)
+        known = zeros(length)
+        same = args["have"] == known.sha256.hex()
+        chunks = total_chunks(handle.size, handle.chunk_size)
+        header = FrameHeader(args["wire"], index, chunks, known.sha256, length, len(known.payload), ZSTD)
+        if not same:
+            slot[: header.frame_size] = header.pack() + known.payload
+        return {
+            "sha": known.sha256.hex(),
+            "size": length,
+            "same": same,
+            "frame": 0 if same else header.frame_size,
+            "compression": CODE_NAMES[NONE if same else ZSTD],
+            "times": {"read": 0, "hash": 0, "compress": 0},
         }
 
     def hash(self, args: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ throughout. Paths are text as ``os.fsdecode`` gives it.
 
 | task | arguments | value |
 |---|---|---|
-| source_open | wire, path, name, chunk_size, prefix, kind, follow | handle, size, mtime_ns, mode, identity |
+| source_open | wire, path, name, chunk_size, prefix, kind, follow | handle, size, mtime_ns, mode, identity, allocated (bytes on the disk, of a file with holes; else None) |
 | source_chunk | wire, handle, index, have (hash or None), compression, effort (of `auto`), slot (57 bytes + chunk) | sha, size, same, frame (bytes in the slot, 0 if same), compression, times {read, hash, compress} in µs |
 | source_hash, sink_hash | wire, handle, upto (chunks) | position (chunks hashed; may be short of upto: call again), sha256 or None before the end |
 | source_check | wire, handle | nothing; source_changed |
 | source_close | wire | nothing |
-| sink_open | wire, path, name, landing, part, size, mtime_ns, mode, chunk_size, conflict, preserve_mtime, attempt, final_path or None, have, kind | handle, state, final_path, basis, have_count; handle is None when state is equal or skipped |
+| sink_open | wire, path, name, landing, part, size, mtime_ns, mode, chunk_size, conflict, preserve_mtime, attempt, final_path or None, have, kind, allocated or None | handle, state, final_path, basis, have_count; handle is None when state is equal or skipped |
 | sink_have | wire, handle, first, count | hashes (one after the other) |
 | sink_write | wire, handle, slot (the frame) | index, size, sha; or nack (reason), index (-1: the header cannot be read) |
 | sink_copy | wire, handle, index, sha | nothing; stale_have |
