@@ -22,6 +22,7 @@ TRANSPORTS = {
         f"fileflux/protocol/{name}.py"
         for name in (
             "websocket",
+            "websocket_frames",
             "websocket_reader",
             "unsent",
             "upgrade",
