@@ -94,7 +94,8 @@ class Run(Actor[a.RunMessage]):
         self.ends = Ends(row.job_id or -row.id, self._spec.source_agent_id, self._spec.destination_agent_id)
         self._job = a.JobLimits(self._spec.bandwidth_limit, self._spec.priority, self._spec.parallel)
         self._last_row_id = 0
-        self._more_rows = adopted or again
+        # A run of a watch, and a retry, begin with rows or with a plan; any other has none before its listing.
+        self._more_rows = adopted or again or row.plan is not None
         self._fetching = False
         self._adopted = adopted or again
         # Files are not moved before the plan is stored.

@@ -53,6 +53,7 @@ def move(bench: Bench, content: bytes, name: str = "f") -> list[int]:
     for index in reversed(range(TOTAL)):
         value, frame = bench.read(handle, index, compression="none", worker=index % 2)
         header = parse_frame_header(frame)
+        assert header.payload_size <= header.size
         assert sha(bytes(decompress(header.compression, frame[HEADER_SIZE:], header.size))) == value["sha"]
         assert bench.write_frame(sink, frame, worker=index % 3)["sha"] == value["sha"]
         sizes.append(len(frame))

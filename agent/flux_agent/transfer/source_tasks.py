@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from fileflux.clock import Clock
 from fileflux.errors import LocalProtocolError, TransferError
@@ -19,6 +19,9 @@ from flux_agent.files.handles import Status, version_text
 from flux_agent.files.links import OpenLink, SourceFile, follow
 from flux_agent.files.roots import Place, Roots
 from flux_agent.transfer.open_files import FileHashes, Key, OpenFiles
+
+HOLE_MIN: Final = 4096
+"""A frame of fewer zeros would be longer than they are, which no frame may be; and no file system has smaller holes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,8 @@ class SourceTasks:
             began = now()
             status = file.status()
             self._check(handle, place, status)
-            if status.allocated < status.size and file.is_hole(index * handle.chunk_size, length):
+            sparse = status.allocated < status.size and length >= HOLE_MIN
+            if sparse and file.is_hole(index * handle.chunk_size, length):
                 # Checked again: a hole that was filled in the meantime has another content.
                 self._check(handle, place, file.status())
                 return self._hole(args, handle, slot)
