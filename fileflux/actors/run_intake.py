@@ -56,7 +56,7 @@ class Intake:
         self._reached: a.RowsTakenOver | None = None
         self._answered = True
         self._asked_at = 0.0
-        self._silences = 0
+        self._silences = self._lost = 0
         plan = row.plan
         if plan is None:
             return
@@ -109,7 +109,12 @@ class Intake:
             port.post(a.Post(self.listing.request(next(self._ids)), reply_to=owner))
 
     def take(self, result: m.ListResult) -> tuple[list[NewTransfer], list[NewDirectory]] | None:
-        """As ``Listing.take``, with its errors."""
+        """As ``Listing.take``, with its errors. A listing that died with the agent's worker is begun again, LIST_TRIES times at most."""
+        lost = any(error.path == "" and error.code == "worker_died" for error in result.errors)
+        if lost and result.request_id == self.listing.request_id and self._lost < LIST_TRIES:
+            self._lost += 1
+            self.restart()
+            return None
         rows = self.listing.take(result)
         if rows is not None:
             self._answered = True
