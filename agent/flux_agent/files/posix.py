@@ -63,6 +63,11 @@ def _mtime(seen: os.stat_result) -> int:
     return max(-NANOSECONDS_MAX, min(seen.st_mtime_ns, NANOSECONDS_MAX))
 
 
+def _version(seen: os.stat_result) -> list[int]:
+    """``Status.version_key``."""
+    return [seen.st_dev, seen.st_ino, seen.st_size, seen.st_ctime_ns]
+
+
 def _status(seen: os.stat_result) -> Status:
     kind: EntryKind = "other"
     if stat.S_ISREG(seen.st_mode):
@@ -204,7 +209,7 @@ class PosixDirectory(_Handle):
         except FileNotFoundError:
             return None
         alone = stat.S_ISREG(seen.st_mode) and seen.st_nlink == 1
-        return [seen.st_dev, seen.st_ino, seen.st_size, seen.st_ctime_ns] if alone else None
+        return _version(seen) if alone else None
 
     def entries(self) -> Iterator[tuple[str, Status | OSError]]:
         with os.scandir(self._fd) as found:
@@ -248,7 +253,7 @@ class PosixDirectory(_Handle):
             seen = os.fstat(fd)
         finally:
             os.close(fd)
-        return [seen.st_dev, seen.st_ino, seen.st_size, seen.st_ctime_ns]
+        return _version(seen)
 
     def read_listed(self, name: str, room: memoryview, mtime_ns: int, refused: Collection[tuple[int, int]]) -> bool:
         # Looked at before it is opened: opening a device can have effects.
