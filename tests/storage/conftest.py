@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -32,6 +33,16 @@ def new_run(database: Database, job: JobRow) -> Callable[[], RunRow]:
             return runs.create(tx, job, "user:1")
 
     return make
+
+
+@pytest.fixture
+def run(database: Database, new_run: Callable[[], RunRow]) -> RunRow:
+    """One that somebody has claimed."""
+    run_id = new_run().id
+    with database.transaction() as tx:
+        claimed = runs.claim_one(tx, run_id, uuid4())
+    assert claimed is not None
+    return claimed
 
 
 @pytest.fixture

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
 
 from fileflux.errors import NotFoundError
-from fileflux.storage import delivered, runs, transfers
+from fileflux.storage import delivered, transfers
 from fileflux.storage.delivered import Delivered
 from fileflux.storage.pool import Database
 from fileflux.storage.runs import RunRow
@@ -30,15 +28,6 @@ def end(row: TransferRow, status: str = "completed", reason: str = "") -> Delive
     return Delivered(
         row.id, status, reason, 1, final, 10 * done, 7 * done, "zstd", DIGEST if done else None, NOW - 60, NOW - 5
     )
-
-
-@pytest.fixture
-def run(database: Database, new_run: Callable[[], RunRow]) -> RunRow:
-    run_id = new_run().id
-    with database.transaction() as tx:
-        claimed = runs.claim_one(tx, run_id, uuid4())
-    assert claimed is not None
-    return claimed
 
 
 def stored(database: Database, rows: list[TransferRow]) -> list[TransferRow]:

@@ -30,15 +30,6 @@ def only(database: Database, row_id: int) -> TransferRow:
     return row
 
 
-@pytest.fixture
-def run(database: Database, new_run: NewRun) -> RunRow:
-    run_id = new_run().id
-    with database.transaction() as tx:
-        claimed = runs.claim_one(tx, run_id, uuid4())
-    assert claimed is not None
-    return claimed
-
-
 def test_rows_of_a_listing(database: Database, run: RunRow) -> None:
     with database.transaction() as tx:
         empty, odd, large, link = transfers.insert_many(
