@@ -95,15 +95,15 @@ class Rig:
         total = 0.0
         for process in self.trees():
             try:
-                if "serve" in (line := process.cmdline()) or "fileflux.workers.child" in line:
-                    total += sum(process.cpu_times()[:2]) if self._is_hub(process) else 0.0
+                own = process.name() != "postgres" and self._is_hub(process)
+                total += sum(process.cpu_times()[:2]) if own else 0.0
             except psutil.Error:
                 continue
         return total
 
-    def _is_hub(self, process: psutil.Process) -> bool:
-        parents = [process, *process.parents()]
-        return any("serve" in one.cmdline() for one in parents)
+    @staticmethod
+    def _is_hub(process: psutil.Process) -> bool:
+        return any("serve" in one.cmdline() for one in (process, *process.parents()))
 
     def trees(self) -> list[psutil.Process]:
         """Every process of the rig."""
