@@ -1,6 +1,6 @@
 """Real data over links of 25 MB/s, and one changed chunk of random data, beside rsync with zstd over a link of the same rate in the same run.
 
-    python scripts/bench/limited.py [--mib 512] [--rate 25] [--rounds 3] [--json FILE]
+    python scripts/bench/limited.py [--mib 512] [--delta-mib 1024] [--rate 25] [--rounds 3] [--json FILE]
 
 FileFlux: both hops limited, product defaults (``compression: auto``), ws without TLS, every chunk synced, SHA-256 at both ends. rsync: its one
 hop limited, ``-az --zc=zstd``, ssh's default cipher, not synced. In random order; the ratio is the median of the pairs. The data is
@@ -107,6 +107,7 @@ def pairs(rounds: int, ours: Any, theirs: Any) -> tuple[float, float, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mib", type=int, default=512)
+    parser.add_argument("--delta-mib", type=int, default=1024)
     parser.add_argument("--rate", type=float, default=25.0, help="MB/s of each link")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
@@ -114,15 +115,18 @@ def main() -> int:
     lacking = peers.missing()
     if lacking:
         raise SystemExit(f"not on this machine: {', '.join(lacking)}")
-    size, rate = options.mib * MIB, options.rate * 1e6
-    folder = work_folder("limited", 5 * size)
+    size, delta_size, rate = options.mib * MIB, options.delta_mib * MIB, options.rate * 1e6
+    folder = work_folder("limited", max(5 * size, 4 * delta_size))
     folder.chmod(0o755)
     rule = Rule.link(bandwidth=rate)
     ssh, ours = peers.Ssh(folder / "ssh"), Ours(folder, rule)
     peer_link = FaultProxy(ssh.port, rule=rule, seed=1, listen="127.0.0.1")
     try:
         with peer_link:
-            rows = measure(ours, ssh, peer_link, folder, size, rate, options.rounds)
+            rows = [
+                measure(ours, ssh, peer_link, folder, size, rate, options.rounds),
+                measure_delta(ours, delta_size, options.rounds),
+            ]
     finally:
         ours.stop()
         ssh.stop()
@@ -134,7 +138,8 @@ def main() -> int:
 
 def measure(
     ours: Ours, ssh: peers.Ssh, peer_link: FaultProxy, folder: Path, size: int, rate: float, rounds: int
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
+    """Text and binaries, beside rsync."""
     make_real(ours.source.read, size)
     file = ours.source.read / "real.bin"
     packs = zstd_ratio(file, 3)
@@ -156,9 +161,16 @@ def measure(
         f" rsync -az --zc=zstd {size / theirs / 1e6:6.1f} MB/s; ratio {ratio:.2f} (required 1.0)"
     )
     file.unlink()
+    shutil.rmtree(target)
+    shutil.rmtree(peer_target)
+    return {"work": "limited", "seconds": own, "rsync": theirs, "ratio": ratio, "of_limit": size / own / limit}
+
+
+def measure_delta(ours: Ours, size: int, rounds: int) -> dict[str, Any]:
+    """Random data, whole and then again and again with one chunk changed."""
     make_random(ours.source.read, size)
-    file = ours.source.read / "random.bin"
-    whole, moved = move(), []
+    file, target = ours.source.read / "random.bin", fresh(ours.destination.write / "t")
+    whole, moved = ours.move(file, target)[0], []
 
     def again() -> float:
         change(file, size)
@@ -168,13 +180,10 @@ def measure(
 
     delta = statistics.median(again() for _ in range(rounds))
     print(
-        f"  the same size of random data: {whole:.1f} s; again with one chunk of {CHANGED // MIB} MiB changed: {delta:.2f} s, {whole / delta:.1f} times faster (required 10);"
+        f"{size // MIB} MiB of random data: {whole:.1f} s; again with one chunk of {CHANGED // MIB} MiB changed: {delta:.2f} s, {whole / delta:.1f} times faster (required 10);"
         f" {max(moved) / CHANGED:.2f} chunks over the source's link (required 2)"
     )
-    return [
-        {"work": "limited", "seconds": own, "rsync": theirs, "ratio": ratio, "of_limit": size / own / limit},
-        {"work": "limited delta", "seconds": delta, "faster": whole / delta, "chunks": max(moved) / CHANGED},
-    ]
+    return {"work": "limited delta", "seconds": delta, "faster": whole / delta, "chunks": max(moved) / CHANGED}
 
 
 if __name__ == "__main__":

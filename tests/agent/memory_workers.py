@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from xxhash import xxh3_128
+
 from fileflux.errors import TransferError, WorkerDiedError
 from fileflux.protocol.frames import FrameHeader, chunk_length, parse_frame_header, total_chunks
 from fileflux.protocol.limits import HEADER_SIZE
@@ -135,8 +137,9 @@ class MemoryWorkers:
     def sink_have(self, wire, handle, first, count):
         held = self.disk.parts[handle["part"]] if handle["basis"] == "part" else self.disk.files[handle["name"]]
         size = handle["chunk"]
-        chunks = (held[index * size : (index + 1) * size] for index in range(first, first + count))
-        return {"hashes": b"".join(hashlib.sha256(chunk).digest() for chunk in chunks).hex()}
+        chunks = [bytes(held[index * size : (index + 1) * size]) for index in range(first, first + count)]
+        hashes, quick = (b"".join(made(chunk).digest() for chunk in chunks) for made in (hashlib.sha256, xxh3_128))
+        return {"hashes": hashes.hex(), "quick": quick.hex()}
 
     def sink_write(self, wire, handle, slot):
         frame = self._slot(slot)
@@ -158,11 +161,11 @@ class MemoryWorkers:
         part[start : start + len(data)] = data
         self.disk.unsynced.setdefault(handle["part"], set()).add(index)
 
-    def sink_copy(self, wire, handle, index, sha):
+    def sink_copy(self, wire, handle, index, quick):
         if handle["basis"] == "final":
             size = handle["chunk"]
             data = self.disk.files[handle["name"]][index * size : (index + 1) * size]
-            if hashlib.sha256(data).hexdigest() != sha:
+            if xxh3_128(bytes(data)).hexdigest() != quick:
                 raise TransferError("changed", code="stale_have")
             self._put(handle, index, data)
         return {}

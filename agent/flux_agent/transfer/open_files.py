@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from xxhash import xxh3_128
 
 from fileflux.errors import TransferError
 from fileflux.protocol.frames import total_chunks
@@ -26,6 +28,12 @@ HASH_TASK_MAX: Final = 256 * MIB
 
 class Closeable(Protocol):
     def close(self) -> None: ...
+
+
+class Digest(Protocol):
+    """What ``hashlib`` and ``xxhash`` make."""
+
+    def update(self, data: memoryview, /) -> None: ...
 
 
 T = TypeVar("T", bound=Closeable)
@@ -108,14 +116,20 @@ class FileHashes:
         self.feed(fresh, file, start, length, short_code)
         return fresh.digest()
 
+    def fingerprints(self, file: SourceFile, start: int, length: int, short_code: str) -> tuple[bytes, bytes]:
+        """SHA-256 and XXH3-128 of a part of a file, read once. Raises as ``digest``."""
+        sha, quick = hashlib.sha256(), xxh3_128()
+        self.feed(sha, file, start, length, short_code, lambda view, _offset: quick.update(view))
+        return sha.digest(), quick.digest()
+
     def feed(
         self,
-        into: hashlib._Hash,
+        into: Digest,
         file: SourceFile,
         start: int,
         length: int,
         short_code: str,
-        each: Callable[[memoryview, int], None] | None = None,
+        each: Callable[[memoryview, int], Any] | None = None,
     ) -> None:
         """As ``digest``, into a hash of the caller's; ``each`` gets every read part and its offset."""
         done = 0

@@ -205,7 +205,7 @@ class SinkMachine(Machine):
         return [accept, *self._advance(now)]
 
     def _have_hashed(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
-        pages = self._have.hashed(task.context, bytes.fromhex(value["hashes"]))
+        pages = self._have.hashed(task.context, bytes.fromhex(value["hashes"]), bytes.fromhex(value["quick"]))
         effects: list[Effect] = [SendHavePage(first, hashes) for first, hashes in pages]
         if self._have.complete:
             self._step(Event.COMPARED)
@@ -306,9 +306,9 @@ class SinkMachine(Machine):
             else:
                 self._copying += 1
                 self._writing.add(first)
-                sha = self._have.row(first, first).hex()
-                key = self._chunk_key(first)
-                effects.append(self._run("sink_copy", key=key, context=first, handle=self.handle, index=first, sha=sha))
+                quick = self._have.quick(first).hex()
+                args = {"handle": self.handle, "index": first, "quick": quick}
+                effects.append(self._run("sink_copy", key=self._chunk_key(first), context=first, **args))
         return effects
 
     def _length(self, first: int, last: int) -> int:

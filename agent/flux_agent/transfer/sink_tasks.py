@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from xxhash import xxh3_128
+
 from fileflux.errors import LocalProtocolError, RemoteProtocolError, TransferError
 from fileflux.protocol.compression import decompress, stands_for_zeros, zeros
 from fileflux.protocol.frames import check_geometry, chunk_length, parse_frame_header
@@ -40,13 +42,15 @@ class SinkTasks:
         handle, place = self._handle(args)
         sink = self._sink(args["wire"], handle, place)
         first: int = args["first"]
-        hashes = bytearray()
+        hashes, quick = bytearray(), bytearray()
         with naming(place.path):
             file = self._old(sink, handle, place) if handle.basis == "final" else sink.part
             for index in range(first, first + args["count"]):
                 length = chunk_length(index, handle.size, handle.chunk_size)
-                hashes += self._hashes.digest(file, index * handle.chunk_size, length, "stale_have")
-        return {"hashes": hashes.hex()}
+                pair = self._hashes.fingerprints(file, index * handle.chunk_size, length, "stale_have")
+                hashes += pair[0]
+                quick += pair[1]
+        return {"hashes": hashes.hex(), "quick": quick.hex()}
 
     def write(self, args: dict[str, Any]) -> dict[str, Any]:
         handle, place = self._handle(args)
@@ -81,7 +85,7 @@ class SinkTasks:
         index: int = args["index"]
         sink = self._sink(args["wire"], handle, place)
         length = chunk_length(index, handle.size, handle.chunk_size)
-        copied = hashlib.sha256()
+        copied = xxh3_128()
         with naming(place.path):
             old, start = self._old(sink, handle, place), index * handle.chunk_size
             if sink.part.copy_range(old, start, length):
@@ -89,7 +93,7 @@ class SinkTasks:
                 self._hashes.feed(copied, sink.part, start, length, "stale_have")
             else:
                 self._hashes.feed(copied, old, start, length, "stale_have", sink.part.write)
-        if copied.hexdigest() != args["sha"]:
+        if copied.hexdigest() != args["quick"]:
             raise TransferError(f"{shown(place.path)}: chunk {index} is not what it was", code="stale_have")
         return {}
 

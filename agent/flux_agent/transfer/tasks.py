@@ -14,9 +14,9 @@ throughout. Paths are text as ``os.fsdecode`` gives it.
 | source_check | wire, handle | nothing; source_changed |
 | source_close | wire | nothing |
 | sink_open | wire, path, name, landing, part, size, mtime_ns, mode, chunk_size, conflict, preserve_mtime, attempt, final_path or None, have, kind, allocated or None | handle, state, final_path, basis, have_count; handle is None when state is equal or skipped |
-| sink_have | wire, handle, first, count | hashes (one after the other) |
+| sink_have | wire, handle, first, count | hashes (one after the other), quick (XXH3-128 of the same chunks) |
 | sink_write | wire, handle, slot (the frame) | index, size, sha; or nack (reason), index (-1: the header cannot be read) |
-| sink_copy | wire, handle, index, sha | nothing; stale_have |
+| sink_copy | wire, handle, index, quick | nothing; stale_have |
 | sink_sync | wire, handle | nothing; after an error the part is removed: close, and open a new attempt |
 | sink_commit | wire, handle, size, file_sha256 or None, ours, mtime_ns, mode, preserve_mtime, preserve_mode, conflict, attempt, reread, keep_versions | sha256, size, final_path, delivered (an earlier attempt had done it) |
 | sink_close | wire, handle or None, discard | nothing |
