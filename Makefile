@@ -38,6 +38,7 @@ demo: install
 test: $(DEV_STAMP) $(UI)
 	@scripts/test-needs.sh
 	@scripts/ui.sh test || [ $$? -eq 3 -a "$$CI" != true ]
+	@$(BIN)/python -m compileall -q fileflux agent/flux_agent # otherwise each of some hundred processes does it, where Python may not keep it
 	$(BIN)/pytest -n 2 --dist loadfile -m 'not long' $(ARGS)
 
 test-unit: $(DEV_STAMP)

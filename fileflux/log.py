@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TextIO
 
 import structlog
@@ -90,7 +90,7 @@ def configure(*, style: str = "console", level: str = "info", stream: TextIO | N
         raise ConfigError(f"no log level {level!r}; use debug, info, warning or error")
     if style not in STYLES:
         raise ConfigError(f"no log style {style!r}; use console or json")
-    target = stream or sys.stderr
+    target: Any = _Unfailing(stream or sys.stderr)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -115,6 +115,25 @@ def configure(*, style: str = "console", level: str = "info", stream: TextIO | N
     root.handlers[:] = [handler]
     # Libraries tell at info what they do all day.
     root.setLevel(max(number, logging.WARNING))
+
+
+class _Unfailing:
+    """A stream for logs: what cannot be written (a full disk, a reader that has gone) is lost, and the work that logged it goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 def hide_secret_keys(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -260,6 +260,7 @@ class _Hub:
 
     def load(self) -> Any:
         """Connect, migrate, start the actors, make the application."""
+        from fileflux.actors.kernel.blocked import BlockedLoop
         from fileflux.actors.kernel.lag import LoopLag
         from fileflux.actors.kernel.memory import keep_freed_memory, settle
         from fileflux.actors.tree import start_tree
@@ -307,6 +308,7 @@ class _Hub:
         tree = self._tree = start_tree(database, settings.limits, clock, workers, arena, self._metrics, own)
         lag = LoopLag(clock)
         tree.root.start_service("loop-lag", lag)
+        tree.root.start_service("blocked-loop", BlockedLoop(clock))
         readiness = self._readiness = Readiness(
             self._database_url, settings.limits, clock, settings.data_dir, lambda: workers.statistics().alive > 0
         )

@@ -203,6 +203,7 @@ class Files:
         if held is None:
             return
         held.chunks, held.bytes_done = message.chunks, message.bytes_done
+        held.machine.moved(message.bytes_done)
         held.bytes_wire, held.bytes_reused = held.wire_before + message.bytes_wire, message.bytes_reused
         held.compression = message.compression
         if message.done:

@@ -7,7 +7,7 @@ relay's; this machine hears only that every chunk is acknowledged. States and st
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fileflux.errors import RemoteProtocolError
 from fileflux.jobs import retry
@@ -100,6 +100,10 @@ class TransferPlan:
     kind: m.MovedKind = "file"
 
 
+VAIN_RESTARTS_MAX: Final = 5
+"""So often an agent may end in a row, with no byte more on the destination's disk, before that counts as the file's failure."""
+
+
 @dataclass(slots=True)
 class TransferMachine:
     """Drive it with what the agents answer; read the public fields to store and show it."""
@@ -126,6 +130,8 @@ class TransferMachine:
 
     _have: bool = True
     _stale_retries: int = 0
+    _moved: int = 0
+    _vain_restarts: int = 0
     _have_count: int = 0
     _source_done: m.TransferCompleteItem | None = None
     _all_acked: bool = False
@@ -275,10 +281,22 @@ class TransferMachine:
             self.status, self.reason = TransferStatus.TRANSFERRING, ""
         return []
 
+    def moved(self, bytes_done: int) -> None:
+        """So many bytes of the file are on the destination's disk."""
+        if bytes_done > self._moved:
+            self._moved, self._vain_restarts = bytes_done, 0
+
     def session_lost(self, role: m.Role) -> list[Effect]:
-        """The agent came back as a new process, or was given up: nothing it had open is open any more."""
+        """The agent came back as a new process, or was given up: nothing it had open is open any more.
+
+        That is no failure of the file, unless it happens again and again and no byte more arrives between: then each is one.
+        """
         if self.state in (State.IDLE, State.ENDED):
             return []
+        self._vain_restarts += 1
+        if self._vain_restarts > VAIN_RESTARTS_MAX and self.state is not State.COMMITTING:
+            again = f"the {role} agent ended {self._vain_restarts} times in a row while it worked on this file: its log says why"
+            return self.failed("worker_died", again, retryable=True, by=role)
         return [*self._lose_attempt("agent_restarted", keep=role), RetryAfter(0.0)]
 
     def waiting(self, reason: str) -> None:

@@ -17,7 +17,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gevent.pool import Pool
-from gevent.server import StreamServer
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger as GunicornLogger
@@ -138,12 +137,13 @@ class HubWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def run(self) -> None:
         """Accept connections until told to stop, then let requests finish. gunicorn's own looks once a second only: two for every stop."""
         from fileflux.actors.kernel import runtime
+        from fileflux.web.listener import Listener
 
         listener = self.sockets[0]
         listener.setblocking(True)
         self._told = runtime.Event()
         requests = Pool(self.worker_connections)
-        server = StreamServer(listener, handle=partial(self.handle, self._port), spawn=requests)
+        server = Listener(listener, handle=partial(self.handle, self._port), spawn=requests, clock=self._clock)
         server.start()
         while self.alive:
             self.notify()

@@ -120,6 +120,10 @@ class FaultProxy:
 
         self._loop.call(apply)
 
+    def lead_to(self, port: int) -> None:
+        """Connections from now on go to this port of the same host."""
+        self._target = (self._target[0], (self._target[1][0], port))
+
     def cut_all(self, how: End = End.RESET, *, upgraded: bool | None = None) -> int:
         """End every open connection, or those that are (not) upgraded; how many those were."""
 

@@ -24,8 +24,10 @@ class Site:
         if source_link is not None:
             self.proxy = FaultProxy(self.hub.port, rule=source_link).start()
         hub_url = None if self.proxy is None else self.proxy.url()
-        self.source = Agent(self.hub, "source", folder, hub_url=hub_url).start()
-        self.destination = Agent(self.hub, "destination", folder).start()
+        self.source = Agent(self.hub, "source", folder, hub_url=hub_url).start(wait=False)
+        self.destination = Agent(self.hub, "destination", folder).start(wait=False)
+        for agent in (self.source, self.destination):
+            agent.wait_online()
 
     def stop(self) -> None:
         for part in (self.source, self.destination, self.proxy, self.hub):

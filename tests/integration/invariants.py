@@ -52,6 +52,8 @@ class Level:
         ports = {site.hub.port}
         if isinstance(site, NetworkSite):
             ports |= {proxy.port for proxy in site.proxies.values()}
+        elif site.proxy is not None:
+            ports.add(site.proxy.port)
         groups = {
             "hub": [site.hub.server_pid, *site.hub.worker_pids()],
             "source": [site.source.running.pid, *site.source.worker_pids()],

@@ -25,6 +25,8 @@ from fileflux.storage import agents, jobs
 from fileflux.storage.migrate import migrate
 from fileflux.storage.pool import Database
 from tests.conftest import administer, drop_database, with_database
+from tests.faults.proxy import FaultProxy
+from tests.faults.rules import Rule
 from tests.integration.harness import Agent, Hub, wait_for
 
 LEASE_S = 3
@@ -183,6 +185,49 @@ def move(agent: Agent, hub: Hub) -> None:
         agent.stop()
     agent._hub, agent._hub_url = hub, hub.client.url
     agent.start()
+
+
+def wait_for_bytes(hub: Hub, run: int) -> None:
+    """Until it moves; it must not have ended."""
+    wait_for("bytes to move", lambda: hub.show(run)["bytes_done"] > 0)
+    assert hub.show(run)["status"] == "transferring"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("restarts", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_hubs_restarted_in_turn(hubs: list[Hub], tmp_path: Path, restarts: int) -> None:
+    """SIGTERM to the hub that all agents are at, while many files move; what stands before the hubs leads to the other one. Nothing fails."""
+    stays, goes = hubs
+    link = FaultProxy(goes.port, rule=Rule.link(bandwidth=20e6)).start()
+    agents = [Agent(goes, name, tmp_path, hub_url=link.url()) for name in ("source", "destination")]
+    source, destination = agents
+    for number in range(6):
+        (source.read / f"{number}.bin").write_bytes(os.urandom(12 * 2**20))
+    try:
+        for agent in agents:
+            agent.start()
+        runs = []
+        for number in range(restarts):
+            target = destination.write / str(number)
+            job = goes.job(source.id, source.read, destination.id, target, compression="none")
+            runs.append(goes.run(job))
+            wait_for_bytes(goes, runs[-1])
+            link.lead_to(stays.port)
+            goes.running.stop(40)
+            goes.begin()
+            stays, goes = goes.wait_ready(), stays
+            for agent in agents:
+                agent._hub = goes
+                agent.wait_online()
+        for number, run in enumerate(runs):
+            ended = goes.wait_ended(run, 60)
+            assert (ended["status"], ended["files_done"], ended["files_failed"]) == ("succeeded", 6, 0)
+            for file in source.read.iterdir():
+                assert (destination.write / str(number) / file.name).read_bytes() == file.read_bytes()
+    finally:
+        for agent in agents:
+            agent.stop()
+        link.stop()
 
 
 @pytest.mark.timeout(180)

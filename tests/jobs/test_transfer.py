@@ -11,6 +11,7 @@ from fileflux.errors import RemoteProtocolError
 from fileflux.jobs.models import JobSpec
 from fileflux.jobs.status import TransferStatus
 from fileflux.jobs.transfer import (
+    VAIN_RESTARTS_MAX,
     CloseStream,
     Effect,
     Ended,
@@ -220,6 +221,29 @@ def test_a_new_process_at_either_end_means_a_new_attempt() -> None:
     assert transfer.state is State.IDLE
     effects = transfer.begin(2)
     assert effects[0].item.attempt == 2  # type: ignore[union-attr]
+
+
+def test_an_agent_that_ends_again_and_again_over_one_file_uses_up_its_tries() -> None:
+    transfer = machine(retry_attempts=1)
+
+    def attempt(wire_id: int) -> list[Any]:
+        transfer.begin(wire_id)
+        transfer.source_accepted(SOURCE)
+        transfer.destination_accepted(DESTINATION)
+        return transfer.session_lost("destination")
+
+    for number in range(1, VAIN_RESTARTS_MAX + 1):
+        assert attempt(number)[-1] == RetryAfter(0.0)
+    transfer.moved(1)
+    transfer.moved(1)
+    for number in range(VAIN_RESTARTS_MAX):
+        assert attempt(10 + number)[-1] == RetryAfter(0.0), "a byte more and it counts from the beginning"
+    assert transfer.retries == 0
+    attempt(20)
+    assert (transfer.retries, transfer.code) == (1, "worker_died")
+    attempt(21)
+    assert transfer.status is TransferStatus.FAILED
+    assert "the destination agent ended 7 times in a row" in transfer.reason
 
 
 def test_a_source_that_fails_after_the_commit_changes_nothing() -> None:

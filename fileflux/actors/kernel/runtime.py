@@ -6,8 +6,11 @@ patching, but belongs to the thread that runs the loop: from any other thread on
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any, Generic, Protocol, TypeVar
 
 import gevent
 from gevent import event as gevent_event
@@ -42,7 +45,21 @@ class Task(Protocol):
 def patch() -> None:
     """Make the standard library cooperative. The first line of an entry point, before any other import; repeating it does nothing."""
     if not monkey.is_module_patched("socket"):
-        monkey.patch_all()
+        with _one_look_for_plugins():
+            monkey.patch_all()
+
+
+@contextmanager
+def _one_look_for_plugins() -> Iterator[None]:
+    """Gevent looks through all that is installed once for each module that it patches: half a second of every start."""
+    look = metadata.entry_points
+    # No types: it has one signature for each Python, and gevent is the only one who calls it here.
+    remember: Any = functools.cache(look)
+    metadata.entry_points = remember
+    try:
+        yield
+    finally:
+        metadata.entry_points = look
 
 
 def spawn(fn: Callable[..., object], *args: object, name: str = "") -> Task:
