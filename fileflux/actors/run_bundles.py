@@ -14,9 +14,9 @@ from typing import Final, NamedTuple, Protocol
 from fileflux.actors import messages as a
 from fileflux.errors import RemoteProtocolError
 from fileflux.jobs.bundle import BundleFile, BundleMachine, Outcome, State
+from fileflux.jobs.effects import CloseStream, Effect, OpenStream, RelinkStream, Send, StartStream
 from fileflux.jobs.models import JobSpec
 from fileflux.jobs.status import TransferStatus
-from fileflux.jobs.transfer import CloseStream, Effect, OpenStream, RelinkStream, Send, StartStream
 from fileflux.protocol import messages as m
 from fileflux.protocol.compression import CODE_NAMES
 from fileflux.protocol.limits import BUNDLE_BYTES, BUNDLE_FILE_MAX, BUNDLE_FILES, BUNDLE_NAMES

@@ -12,8 +12,7 @@ from fileflux.actors import messages as a
 from fileflux.actors.run_bundles import BundleHost, Bundles, Queued
 from fileflux.actors.run_listing import Plan
 from fileflux.errors import RefusedPathError
-from fileflux.jobs.models import JobSpec
-from fileflux.jobs.transfer import (
+from fileflux.jobs.effects import (
     CloseStream,
     Effect,
     Ended,
@@ -23,9 +22,9 @@ from fileflux.jobs.transfer import (
     RetryAfter,
     Send,
     StartStream,
-    TransferMachine,
-    TransferPlan,
 )
+from fileflux.jobs.models import JobSpec
+from fileflux.jobs.transfer import TransferMachine, TransferPlan
 from fileflux.jobs.transfer_state import State
 from fileflux.protocol import messages as m
 from fileflux.protocol.systems import destination_name

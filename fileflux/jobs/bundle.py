@@ -11,8 +11,8 @@ from enum import Enum, auto
 from typing import Literal
 
 from fileflux.errors import RemoteProtocolError
+from fileflux.jobs.effects import CloseStream, Effect, OpenStream, RelinkStream, Send, StartStream
 from fileflux.jobs.models import JobSpec
-from fileflux.jobs.transfer import CloseStream, Effect, OpenStream, RelinkStream, Send, StartStream
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import BUNDLE_BYTES
 

@@ -9,8 +9,8 @@ import pytest
 
 from fileflux.errors import RemoteProtocolError
 from fileflux.jobs.bundle import BundleFile, BundleMachine, State, may_be_bundled
+from fileflux.jobs.effects import CloseStream, OpenStream, RelinkStream, Send, StartStream
 from fileflux.jobs.models import JobSpec
-from fileflux.jobs.transfer import CloseStream, OpenStream, RelinkStream, Send, StartStream
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import BUNDLE_BYTES
 

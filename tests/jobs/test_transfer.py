@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 
 from fileflux.errors import RemoteProtocolError
-from fileflux.jobs.models import JobSpec
-from fileflux.jobs.status import TransferStatus
-from fileflux.jobs.transfer import (
-    VAIN_RESTARTS_MAX,
+from fileflux.jobs.effects import (
     CloseStream,
     Effect,
     Ended,
@@ -21,9 +18,10 @@ from fileflux.jobs.transfer import (
     RetryAfter,
     Send,
     StartStream,
-    TransferMachine,
-    TransferPlan,
 )
+from fileflux.jobs.models import JobSpec
+from fileflux.jobs.status import TransferStatus
+from fileflux.jobs.transfer import VAIN_RESTARTS_MAX, TransferMachine, TransferPlan
 from fileflux.jobs.transfer_state import State
 from fileflux.protocol import messages as m
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fileflux.jobs.effects import Effect, Ended, Send
 from fileflux.jobs.models import JobSpec
 from fileflux.jobs.status import TransferStatus
-from fileflux.jobs.transfer import Effect, Ended, Send, TransferMachine, TransferPlan
+from fileflux.jobs.transfer import TransferMachine, TransferPlan
 from fileflux.jobs.transfer_state import State
 from fileflux.protocol import messages as m
 
