@@ -55,8 +55,11 @@ class Places:
         return self.root / f"{name}.log"
 
 
-def main(*, once: bool, data_dir: Path | None = None, transport: str = "auto") -> int:
-    """Run the demo; returns the exit code. Without ``once`` it stays up until it is interrupted. ``transport``: of the agents."""
+def main(*, once: bool, data_dir: Path | None = None, transport: str = "auto", showcase: bool = False) -> int:
+    """Run the demo; returns the exit code. Without ``once`` it stays up until it is interrupted. ``transport``: of the agents.
+
+    ``showcase``: a company of six agents instead (demo_showcase.py), until it is interrupted.
+    """
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -65,6 +68,8 @@ def main(*, once: bool, data_dir: Path | None = None, transport: str = "auto") -
     processes = Processes()
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
+        if showcase:
+            return run_showcase(places, processes, console)
         return run_demo(places, processes, console, once=once, transport=transport)
     except KeyboardInterrupt:
         console.print("stopping")
@@ -144,7 +149,7 @@ def run_demo(places: Places, processes: Processes, console: Console, *, once: bo
         for name, option, folder in zip(
             AGENTS, ("--read", "--write"), (places.source, places.destination), strict=True
         ):
-            start_agent(client, places, processes, name, option, folder, transport)
+            start_agent(client, places, processes, name, [(option, folder)], transport)
         agents = [wait_online(client, processes, name) for name in AGENTS]
         agent_ids = [agent["id"] for agent in agents]
         shutil.rmtree(places.destination)
@@ -167,6 +172,24 @@ def run_demo(places: Places, processes: Processes, console: Console, *, once: bo
         while True:
             processes.check()
             time.sleep(0.5)
+
+
+def run_showcase(places: Places, processes: Processes, console: Console) -> int:
+    """The company; the caller stops ``processes`` and interrupts it."""
+    from fileflux.cli.client import HubClient
+    from fileflux.demo_showcase import Showcase
+
+    url, password = start_hub(places, processes, console)
+    with HubClient(url) as client:
+        _log_in(client, password, places)
+        company = Showcase(client, places, processes, console)
+        company.begin()
+        console.print(f"hub: {url}   login: {EMAIL}   password: {password}", soft_wrap=True)
+        console.print("six agents move files until you press Ctrl-C")
+        while True:
+            processes.check()
+            company.tick(time.monotonic())
+            time.sleep(1.0)
 
 
 def start_hub(places: Places, processes: Processes, console: Console) -> tuple[str, str]:
@@ -192,12 +215,12 @@ def start_agent(
     places: Places,
     processes: Processes,
     name: str,
-    option: str,
-    folder: Path,
+    roots: list[tuple[str, Path]],
     transport: str = "auto",
 ) -> None:
-    """Enrol an agent and start it with one allowed folder."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Enrol an agent and start it with these folders, each with its option, ``--read`` or ``--write``."""
+    for _, folder in roots:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     agents = {agent["name"]: agent for agent in client.pages("/api/agents")}
     agent = agents.get(name) or client.post("/api/agents", {"name": name})
     token = client.post("/api/tokens", {"agent_id": agent["id"], "name": "demo", "expires_in_days": 1})
@@ -205,7 +228,7 @@ def start_agent(
     _write_secret(token_file, token["value"])
     arguments = [
         "run", "--hub", client.url, "--token-file", str(token_file),
-        "--name", name, "--transport", transport, option, str(folder),
+        "--name", name, "--transport", transport, *(word for option, folder in roots for word in (option, str(folder))),
     ]  # fmt: skip
     # The hub is on this machine, whatever proxy the environment names.
     processes.start(name, "flux_agent.cli", arguments, places.log(name), {"FLUX_AGENT_PROXY": "none"})

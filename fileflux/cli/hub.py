@@ -79,11 +79,19 @@ def demo(
     transport: Annotated[
         Transport, typer.Option("--transport", help="How the agents reach the hub; auto: WebSocket where it works.")
     ] = Transport.AUTO,
+    showcase: Annotated[
+        bool,
+        typer.Option(
+            "--showcase", help="A small company instead: six agents and many jobs, to look at in the browser."
+        ),
+    ] = False,
 ) -> None:
     """A hub, two agents and a job that moves a real directory, all on this machine."""
     from fileflux.demo import main as run_demo
 
-    raise typer.Exit(run_demo(once=once, data_dir=data_dir, transport=transport.value))
+    if once and showcase:
+        raise typer.BadParameter("--showcase does not end by itself: leave out --once")
+    raise typer.Exit(run_demo(once=once, data_dir=data_dir, transport=transport.value, showcase=showcase))
 
 
 def migrate(data_dir: DataDirOption = None, database_url: DatabaseOption = None, config: ConfigOption = None) -> None:

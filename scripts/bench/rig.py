@@ -48,7 +48,7 @@ class Rig:
         self.client = HubClient(url, ca_file=str(self.places.hub / "tls" / "ca.pem") if tls else None)
         self.client.login(EMAIL, password)
         for name, option, root in zip(AGENTS, ("--read", "--write"), (source, destination), strict=True):
-            start_agent(self.client, self.places, self.processes, name, option, root, transport)
+            start_agent(self.client, self.places, self.processes, name, [(option, root)], transport)
         self.agent_ids = [wait_online(self.client, self.processes, name)["id"] for name in AGENTS]
 
     def move(self, source: Path, destination: Path, **fields: Any) -> tuple[float, float, dict[str, Any]]:

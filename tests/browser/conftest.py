@@ -63,7 +63,7 @@ class Visit:
         self.page.get_by_label("E-mail").fill(email)
         self.page.get_by_label("Password").fill(password)
         self.page.get_by_role("button", name="Log in").click()
-        self.page.get_by_role("heading", name="Jobs").wait_for()
+        self.page.get_by_role("navigation", name="Main").wait_for()
 
     def go(self, place: str) -> None:
         self.page.goto(f"{self.url}/#/{place}")

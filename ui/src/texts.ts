@@ -1,8 +1,11 @@
 /** Every text that people read, in one place, ready for translation. Functions hold what is put into a sentence. */
 import type { AgentStatus, Role, RunStatus, TransferStatus } from './api/types.js';
 
-const plural = (count: number, one: string, many: string) =>
-  `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
+import { audit, notifications, profile, schedules, settings, users } from './texts/admin.js';
+import { agent } from './texts/agent.js';
+import { dashboard } from './texts/dashboard.js';
+import { browser, edit, job } from './texts/job.js';
+import { plural } from './texts/plural.js';
 
 export const texts = {
   product: 'FileFlux',
@@ -24,9 +27,15 @@ export const texts = {
   shell: {
     skip: 'Skip to the content',
     navigation: 'Main',
+    dashboard: 'Dashboard',
     agents: 'Agents',
     jobs: 'Jobs',
     runs: 'Runs',
+    schedules: 'Schedules',
+    audit: 'Audit',
+    users: 'Users',
+    notifications: 'Notifications',
+    settings: 'Settings',
     api: 'API',
     logOut: 'Log out',
     themeDark: 'Use the dark theme',
@@ -55,12 +64,31 @@ export const texts = {
     notFound: 'There is no such page.',
     back: 'Back to the runs',
     old: 'This could not be brought up to date:',
+    cancel: 'Cancel',
+    close: 'Close',
+    copy: 'Copy',
+    copied: 'Copied',
+    search: 'Search',
+    all: 'All',
+    yes: 'yes',
+    no: 'no',
+    failed: 'That did not work:',
   },
+  agent,
+  audit,
+  browser,
+  dashboard,
+  edit,
+  job,
+  notifications,
+  profile,
+  schedules,
+  settings,
+  users,
   agents: {
     title: 'Agents',
     empty: 'No agents yet',
-    emptyWhy: 'An agent is the program beside your files. Make one and install it:',
-    emptyHow: 'fileflux agents create NAME',
+    emptyWhy: 'An agent is the program beside your files. It connects out to this hub; no port is opened.',
     name: 'Name',
     status: 'Status',
     transport: 'Transport',
@@ -88,8 +116,8 @@ export const texts = {
   jobs: {
     title: 'Jobs',
     empty: 'No jobs yet',
-    emptyWhy: 'A job says what is moved from where to where. Make the first one on the command line:',
-    emptyHow: 'fileflux jobs create --help',
+    emptyWhy: 'A job says what is moved from where to where.',
+    create: 'New job',
     name: 'Name',
     route: 'Source and destination',
     last: 'Last run',
@@ -133,9 +161,20 @@ export const texts = {
     failed: 'Failed',
     cancelled: (files: number) => `Cancelled after ${plural(files, 'file', 'files')}`,
     cancel: 'Cancel the run',
+    cancelAsk: 'Cancel this run?',
     cancelSure: 'Files that are complete stay; parts of others are removed.',
     cancelYes: 'Cancel it',
     cancelNo: 'Let it run',
+    pause: 'Pause',
+    resume: 'Go on',
+    retry: 'Retry what failed',
+    retryWhy: 'A new run of the files that failed or were cancelled, with the job as it was then.',
+    report: 'Report',
+    reportWhy: 'Every file of this run, as CSV',
+    explain: 'Explain a file',
+    explainTitle: 'Why was a file sent, or not?',
+    explainPath: 'Path below the source, or the whole path',
+    explainAsk: 'Explain',
     cancelAsked: 'Cancelling…',
     again: 'Run again',
     rate: 'Rate',
@@ -198,6 +237,20 @@ export const texts = {
     failed: 'Failed',
     cancelled: 'Cancelled',
   } satisfies Record<TransferStatus, string>,
+  keys: {
+    title: 'Keys',
+    words: {
+      '/': 'Search on this page',
+      'g d': 'Dashboard',
+      'g j': 'Jobs',
+      'g r': 'Runs',
+      'g t': 'Runs and their transfers',
+      'g a': 'Agents',
+      'g s': 'Schedules',
+      '?': 'This list',
+      Esc: 'Close what is open',
+    },
+  },
   docs: {
     title: 'The API of this hub',
     loading: 'Loading the description…',

@@ -1,40 +1,56 @@
 /** Requests as the user who is logged in: paths and queries are those of the hub's own description. */
 import { Problem, problemOf, unreachable } from './problem.js';
-import type { paths } from './schema.js';
+import type { Answer, PathOf, Query } from './paths.js';
 import type { Session } from './session.js';
-import type { Got, Posted } from './types.js';
 import { send, type Sent } from './wire.js';
 
-type Get<Path extends keyof Got> = paths[Path] extends { get: infer Operation } ? Operation : never;
-/** What is null or undefined is not sent. */
-type Query<Path extends keyof Got> =
-  Get<Path> extends { parameters: { query?: infer Wanted } }
-    ? { [Name in keyof NonNullable<Wanted>]: NonNullable<Wanted>[Name] | null | undefined }
-    : never;
+/** The ids of a path, in their order. */
+type Ids = number | readonly number[];
+
+interface Change {
+  id?: Ids;
+  body?: unknown;
+  /** Refused with 412 when the row is not in this version any more. */
+  version?: number;
+}
 
 export class Client {
   constructor(readonly session: Session) {}
 
   /** The JSON of an answer. Rejects with a Problem for every other answer, and for none. */
-  async get<Path extends keyof Got>(
+  async get<Path extends PathOf<'get'>>(
     path: Path,
-    { id, query, signal }: { id?: number; query?: Query<Path>; signal?: AbortSignal | undefined } = {},
-  ): Promise<Got[Path]> {
-    return (await this.json('GET', filled(path, id) + search(query), { signal })) as Got[Path];
+    { id, query, signal }: { id?: Ids; query?: Query<'get', Path>; signal?: AbortSignal | undefined } = {},
+  ): Promise<Answer<'get', Path>> {
+    return (await this.json('GET', filled(path, id) + search(query), { signal })) as Answer<'get', Path>;
   }
 
   /** Like `get`. It is asked a second time when no answer came; the hub knows by the key that it is the same request. */
-  async post<Path extends keyof Posted>(
+  async post<Path extends PathOf<'post'>>(
     path: Path,
-    { id, body }: { id?: number; body?: unknown } = {},
-  ): Promise<Posted[Path]> {
+    { id, body }: { id?: Ids; body?: unknown } = {},
+  ): Promise<Answer<'post', Path>> {
     const sent: Sent = { body, headers: { 'Idempotency-Key': randomKey() } };
+    let answer: unknown;
     try {
-      return (await this.json('POST', filled(path, id), sent)) as Posted[Path];
+      answer = await this.json('POST', filled(path, id), sent);
     } catch (error) {
       if (!(error instanceof Problem) || error.status !== 0) throw error;
-      return (await this.json('POST', filled(path, id), sent)) as Posted[Path];
+      answer = await this.json('POST', filled(path, id), sent);
     }
+    return answer as Answer<'post', Path>;
+  }
+
+  async patch<Path extends PathOf<'patch'>>(
+    path: Path,
+    { id, body, version }: Change,
+  ): Promise<Answer<'patch', Path>> {
+    const sent: Sent = { body, headers: ifMatch(version) };
+    return (await this.json('PATCH', filled(path, id), sent)) as Answer<'patch', Path>;
+  }
+
+  async delete(path: PathOf<'delete'>, { id, version }: Change): Promise<void> {
+    await this.json('DELETE', filled(path, id), { headers: ifMatch(version) });
   }
 
   /** A good answer of which the body has not been read; for streams. */
@@ -61,8 +77,13 @@ export class Client {
   }
 }
 
-function filled(path: string, id: number | undefined): string {
-  return path.replace(/\{\w+\}/, String(id));
+function filled(path: string, id: Ids | undefined): string {
+  const ids = typeof id === 'number' ? [id] : [...(id ?? [])];
+  return path.replace(/\{\w+\}/g, () => String(ids.shift()));
+}
+
+function ifMatch(version: number | undefined): Record<string, string> {
+  return version === undefined ? {} : { 'If-Match': `"${version}"` };
 }
 
 function search(query: object | undefined): string {

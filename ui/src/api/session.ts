@@ -49,6 +49,14 @@ export class Session extends Store {
     await this.take(answer);
   }
 
+  /** Every session of this user ends, and a new one begins here. */
+  async changePassword(current: string, password: string): Promise<void> {
+    const body = { current_password: current, password, cookie: true };
+    const answer = await send('POST', '/api/auth/password', { body, token: await this.bearer() });
+    if (!answer.ok) throw await problemOf(answer);
+    await this.take(answer);
+  }
+
   /** Ends the session here at once, and at the hub when it can be reached. */
   async logout(): Promise<void> {
     const token = await this.bearer().catch(() => '');

@@ -1,14 +1,25 @@
-/** The rows of the API under the words of the product; every field is always there, though the description does not say so. */
+/** The rows of the API under the words of the product. */
+import type { Whole } from './paths.js';
 import type { components } from './schema.js';
 
 type Schemas = components['schemas'];
-type Whole<Name extends keyof Schemas> = Required<Schemas[Name]>;
 
-export type Agent = Whole<'AgentOut'>;
-export type Job = Whole<'JobOut'>;
-export type Run = Omit<Whole<'RunOut'>, 'bandwidth'> & { bandwidth?: Bandwidth | null };
-export type Transfer = Whole<'TransferOut'>;
-export type User = Whole<'Me'>;
+export type Agent = Whole<Schemas['AgentOut']>;
+export type Alert = Whole<Schemas['AlertOut']>;
+export type AuditEntry = Whole<Schemas['AuditOut']>;
+export type BrowseItem = Whole<Schemas['BrowseItemOut']>;
+export type Dashboard = Whole<Schemas['DashboardOut']>;
+export type Job = Whole<Schemas['JobOut']>;
+export type JobVersion = Whole<Schemas['JobVersionOut']>;
+export type Key = Whole<Schemas['KeyOut']>;
+export type Match = Whole<Schemas['MatchOut']>;
+export type Preview = Whole<Schemas['Preview']>;
+export type Run = Omit<Whole<Schemas['RunOut']>, 'bandwidth'> & { bandwidth?: Bandwidth | null };
+export type Token = Whole<Schemas['TokenOut']>;
+export type Transfer = Whole<Schemas['TransferOut']>;
+export type Upcoming = Whole<Schemas['UpcomingRun']>;
+export type User = Whole<Schemas['Me']>;
+export type UserRow = Whole<Schemas['UserOut']>;
 
 /** The limit that holds for a run: bytes per second, who set it, and when the timetable lets another one hold. */
 export interface Bandwidth {
@@ -32,23 +43,6 @@ export interface Login {
 export interface Page<Row> {
   items: Row[];
   next_cursor: string | null;
-}
-
-/** What GET answers, by path; each path is one of the description. */
-export interface Got {
-  '/api/agents': Page<Agent>;
-  '/api/agents/{agent_id}': Agent;
-  '/api/jobs': Page<Job>;
-  '/api/jobs/{job_id}': Job;
-  '/api/runs': Page<Run>;
-  '/api/runs/{run_id}': Run;
-  '/api/transfers': Page<Transfer>;
-}
-
-/** What POST answers, by path. */
-export interface Posted {
-  '/api/jobs/{job_id}/run': Run;
-  '/api/runs/{run_id}/cancel': Run;
 }
 
 const ENDED: readonly RunStatus[] = ['succeeded', 'partial', 'failed', 'cancelled'];

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
 import { ago, bytes, duration, percent, rate } from './format.js';
-import { parsePlace } from './router.js';
 import { Rate } from './rate.js';
 
 describe('numbers', () => {
@@ -68,23 +67,5 @@ describe('Rate', () => {
     measured.add(2000, 100);
     measured.add(4000, 2100);
     expect(measured.perSecond).toBe(1000);
-  });
-});
-
-describe('parsePlace', () => {
-  it.each([
-    ['', { page: 'jobs' }],
-    ['#/', { page: 'jobs' }],
-    ['#/agents', { page: 'agents' }],
-    ['#/runs', { page: 'runs', filter: 'all' }],
-    ['#/runs?show=active', { page: 'runs', filter: 'active' }],
-    ['#/runs/12', { page: 'run', id: 12 }],
-    ['#/runs/0', { page: 'nowhere' }],
-    ['#/runs/1e3', { page: 'nowhere' }],
-    ['#/runs/12/x', { page: 'nowhere' }],
-    ['#/../etc', { page: 'nowhere' }],
-    ['#javascript:alert(1)', { page: 'nowhere' }],
-  ])('%s', (hash, place) => {
-    expect(parsePlace(hash)).toEqual(place);
   });
 });

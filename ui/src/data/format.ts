@@ -26,11 +26,16 @@ export function duration(seconds: number): string {
 }
 
 export function ago(seconds: number, now: string): string {
+  if (seconds < -5) return `in ${span(-seconds)}`;
   if (seconds < 5) return now;
-  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${Math.floor(seconds / 86_400)} d ago`;
+  return `${span(seconds)} ago`;
+}
+
+function span(seconds: number): string {
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} d`;
 }
 
 export function absolute(time: string): string {

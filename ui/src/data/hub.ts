@@ -43,8 +43,9 @@ export class Hub {
     'job',
   );
 
-  agents(): Rows<Agent> {
+  agents(first?: number): Rows<Agent> {
     return new Rows<Agent>({
+      first,
       read: (limit, cursor) => this.client.get('/api/agents', { query: { limit, cursor, sort: 'name' } }),
       event: 'agent',
       newest: 'last',

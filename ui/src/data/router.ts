@@ -4,31 +4,61 @@
  */
 import { Store } from './store.js';
 
+const PAGES = [
+  'dashboard',
+  'jobs',
+  'runs',
+  'agents',
+  'schedules',
+  'audit',
+  'users',
+  'notifications',
+  'settings',
+  'profile',
+] as const;
+/** Below these stands one of their rows, by its id. */
+const WITH_ROWS = { jobs: 'job', runs: 'run', agents: 'agent' } as const;
+
+export type ListPage = (typeof PAGES)[number];
+export type RowPage = (typeof WITH_ROWS)[keyof typeof WITH_ROWS];
+
 export type Place =
-  | { page: 'agents' }
-  | { page: 'jobs' }
-  | { page: 'runs'; filter: string }
-  | { page: 'run'; id: number }
+  | { page: ListPage; query: URLSearchParams }
+  | { page: RowPage; id: number }
+  /** Without an id a new one; `from` is the job that it is to be like. */
+  | { page: 'edit'; id: number | undefined; from: number | undefined }
   | { page: 'nowhere' };
 
-export const HOME = '#/jobs';
+export const HOME = '#/';
 
 export function parsePlace(hash: string): Place {
-  const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?');
-  const parts = path.split('/').filter(Boolean);
-  const id = /^[1-9]\d{0,15}$/.test(parts[1] ?? '') ? Number(parts[1]) : undefined;
-  if (parts.length === 0) return { page: 'jobs' };
-  if (parts.length === 1) {
-    if (parts[0] === 'agents') return { page: 'agents' };
-    if (parts[0] === 'jobs') return { page: 'jobs' };
-    if (parts[0] === 'runs') return { page: 'runs', filter: new URLSearchParams(query).get('show') ?? 'all' };
+  const [path = '', search = ''] = hash.replace(/^#\/?/, '').split('?');
+  const query = new URLSearchParams(search);
+  const [first = 'dashboard', second, third, ...rest] = path.split('/').filter(Boolean);
+  const page = PAGES.find(one => one === first);
+  if (page === undefined || rest.length > 0) return { page: 'nowhere' };
+  if (second === undefined) return { page, query };
+  if (page === 'jobs' && second === 'new' && third === undefined) {
+    return { page: 'edit', id: undefined, from: idOf(query.get('like') ?? '') };
   }
-  if (parts.length === 2 && parts[0] === 'runs' && id !== undefined) return { page: 'run', id };
-  return { page: 'nowhere' };
+  const id = idOf(second);
+  if (id === undefined || !(page in WITH_ROWS)) return { page: 'nowhere' };
+  if (third === undefined) return { page: WITH_ROWS[page as keyof typeof WITH_ROWS], id };
+  return page === 'jobs' && third === 'edit' ? { page: 'edit', id, from: undefined } : { page: 'nowhere' };
+}
+
+function idOf(text: string): number | undefined {
+  return /^[1-9]\d{0,15}$/.test(text) ? Number(text) : undefined;
 }
 
 export const linkTo = {
+  page: (page: ListPage) => (page === 'dashboard' ? HOME : `#/${page}`),
+  job: (id: number) => `#/jobs/${id}`,
+  editJob: (id: number) => `#/jobs/${id}/edit`,
+  newJob: '#/jobs/new',
+  jobLike: (id: number) => `#/jobs/new?like=${id}`,
   run: (id: number) => `#/runs/${id}`,
+  agent: (id: number) => `#/agents/${id}`,
   runs: (filter?: string) => (filter === undefined || filter === 'all' ? '#/runs' : `#/runs?show=${filter}`),
 };
 

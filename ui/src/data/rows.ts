@@ -19,6 +19,8 @@ interface Options<Row> {
   /** Where the API puts new rows. */
   newest: 'first' | 'last';
   moving?: (row: Row) => boolean;
+  /** How many are read at first; PAGE unless it is said. */
+  first?: number | undefined;
 }
 
 export class Rows<Row extends { id: number }> extends Store implements Source {
@@ -27,13 +29,14 @@ export class Rows<Row extends { id: number }> extends Store implements Source {
   problem: Problem | undefined;
 
   private cursor: string | null = null;
-  private wanted = PAGE;
+  private wanted: number;
   private reading = 0;
   /** Rows that the feed told while a reading was on its way: they are newer than its answer. */
   private readonly told = new Map<number, Row>();
 
   constructor(private readonly options: Options<Row>) {
     super();
+    this.wanted = options.first ?? PAGE;
   }
 
   get moving(): boolean {

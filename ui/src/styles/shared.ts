@@ -78,12 +78,17 @@ export const controls = css`
   button:hover:not(:disabled) {
     background: var(--hover);
   }
-  button.primary {
+  a.button:hover {
+    text-decoration: none;
+  }
+  button.primary,
+  .button.primary {
     background: var(--accent);
     border-color: var(--accent);
     color: var(--on-accent);
   }
-  button.primary:hover:not(:disabled) {
+  button.primary:hover:not(:disabled),
+  .button.primary:hover {
     background: var(--accent-strong);
     border-color: var(--accent-strong);
   }
@@ -116,9 +121,132 @@ export const controls = css`
     color: var(--text);
     font: inherit;
   }
-  input:focus-visible {
+  input:focus-visible,
+  select:focus-visible,
+  textarea:focus-visible {
     outline-offset: 0;
     border-radius: var(--radius);
+  }
+  input[type='checkbox'] {
+    display: inline-block;
+    width: 16px;
+    height: 16px;
+    margin: 0;
+    accent-color: var(--accent);
+  }
+  select,
+  textarea {
+    display: block;
+    width: 100%;
+    height: 36px;
+    margin-top: var(--space-1);
+    padding: 0 var(--space-2);
+    border: 1px solid var(--line-strong);
+    border-radius: var(--radius);
+    background: var(--surface);
+    color: var(--text);
+    font: inherit;
+  }
+  textarea {
+    height: auto;
+    padding: var(--space-2) var(--space-3);
+    font: 12.5px / 1.5 var(--mono);
+    resize: vertical;
+  }
+  input:disabled,
+  select:disabled {
+    opacity: 0.6;
+  }
+`;
+
+/** Forms: fields side by side where there is room, a word of help below each. */
+export const forms = css`
+  .fields {
+    display: grid;
+    grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr));
+    gap: var(--space-4);
+  }
+  .fields .all {
+    grid-column: 1 / -1;
+  }
+  .help {
+    display: block;
+    margin-top: var(--space-1);
+    font-size: var(--size-small);
+    font-weight: 400;
+    color: var(--text-dim);
+  }
+  .check {
+    display: flex;
+    align-items: center;
+    gap: var(--space-2);
+  }
+  .actions {
+    display: flex;
+    flex-wrap: wrap;
+    gap: var(--space-2);
+    margin-top: var(--space-4);
+  }
+`;
+
+/** Parts of a page below each other, and facts with their names. */
+export const parts = css`
+  .parts {
+    display: grid;
+    grid-template-columns: minmax(0, 1fr);
+    gap: var(--space-4);
+  }
+  .two {
+    display: grid;
+    grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
+    gap: var(--space-4);
+    align-items: start;
+  }
+  .panel > h2 {
+    padding: var(--space-3) var(--space-4);
+    border-bottom: 1px solid var(--line);
+  }
+  .inside {
+    padding: var(--space-3) var(--space-4) var(--space-4);
+  }
+  .inside + .inside {
+    padding-top: 0;
+  }
+  .crumb {
+    margin-bottom: var(--space-1);
+    font-size: var(--size-small);
+    color: var(--text-dim);
+  }
+  .crumb a {
+    text-decoration: underline;
+    text-underline-offset: 2px;
+  }
+  dl.facts {
+    display: grid;
+    grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr));
+    gap: var(--space-3) var(--space-4);
+    margin: 0;
+  }
+  dl.facts dt {
+    font-size: var(--size-small);
+    color: var(--text-dim);
+  }
+  dl.facts dd {
+    margin: 0;
+    overflow-wrap: anywhere;
+  }
+  .tag {
+    display: inline-block;
+    max-width: 100%;
+    margin: 1px 4px 1px 0;
+    padding: 0 7px;
+    overflow: hidden;
+    text-overflow: ellipsis;
+    border-radius: 9px;
+    background: var(--idle-ground);
+    color: var(--text-dim);
+    font-size: 12px;
+    vertical-align: middle;
   }
 `;
 

@@ -81,6 +81,7 @@ export const styles = css`
     margin-left: auto;
     min-width: 0;
     font-size: 13px;
+    color: var(--text);
   }
   .who .dim {
     font-size: 12px;
@@ -126,11 +127,13 @@ export const styles = css`
       justify-content: center;
       gap: 2px;
       flex: 1;
+      min-width: 0;
+      padding: 0;
       height: 46px;
       font-size: 11px;
     }
-    nav .apart {
-      margin-top: 0;
+    nav .rare {
+      display: none;
     }
     header {
       padding: 0 var(--space-3);

@@ -3,18 +3,14 @@ import { customElement, property } from 'lit/decorators.js';
 
 import type { User } from '../../api/types.js';
 import type { Link } from '../../data/live.js';
+import { linkTo } from '../../data/router.js';
 import { isDark, toggleTheme } from '../../data/theme.js';
 import { base, controls } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
-import { icon, type IconName } from '../icon/icon.js';
+import { icon } from '../icon/icon.js';
 import '../link-state/link-state.js';
+import { itemsFor } from './items.js';
 import { styles } from './shell.styles.js';
-
-const ITEMS: readonly { page: string; icon: IconName; text: string }[] = [
-  { page: 'jobs', icon: 'jobs', text: texts.shell.jobs },
-  { page: 'runs', icon: 'runs', text: texts.shell.runs },
-  { page: 'agents', icon: 'agents', text: texts.shell.agents },
-];
 
 /**
  * What stands around every page: navigation, who is logged in, how changes arrive.
@@ -37,21 +33,24 @@ export class FfShell extends LitElement {
       <a class="skip" href="#main" @click=${this.skip}>${texts.shell.skip}</a>
       <nav aria-label=${texts.shell.navigation}>
         <div class="brand"><img src="/favicon.svg" alt="" />${texts.product}</div>
-        ${ITEMS.map(
+        ${itemsFor(this.user).map(
           item =>
-            html`<a href="#/${item.page}" aria-current=${item.page === this.current ? 'page' : nothing}
+            html`<a
+              class=${item.rare ? 'rare' : ''}
+              href=${linkTo.page(item.page)}
+              aria-current=${item.page === this.current ? 'page' : nothing}
               >${icon(item.icon)}${item.text}</a
             >`,
         )}
-        <a class="apart" href="/api/docs">${icon('api')}${texts.shell.api}</a>
+        <a class="apart rare" href="/api/docs">${icon('api')}${texts.shell.api}</a>
       </nav>
       <header>
         <div class="brand small"><img src="/favicon.svg" alt="" /></div>
         <ff-link-state .link=${this.link}></ff-link-state>
-        <div class="who">
+        <a class="who" href=${linkTo.page('profile')} title=${texts.profile.title}>
           <span class="cut">${this.user?.email}</span>
           <span class="dim">${this.user ? texts.shell.roles[this.user.role] : ''}</span>
-        </div>
+        </a>
         <button class="quiet" title=${theme} aria-label=${theme} @click=${this.theme}>
           ${icon(isDark() ? 'sun' : 'moon')}
         </button>

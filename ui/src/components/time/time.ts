@@ -9,7 +9,7 @@ setInterval(() => {
   for (const time of shown) time.requestUpdate();
 }, 5000);
 
-/** How long ago something was; the moment itself, with its zone, is shown when the pointer rests on it. */
+/** How long ago something was, or when it will be; the moment itself, with its zone, is shown when the pointer rests on it. */
 @customElement('ff-time')
 export class FfTime extends LitElement {
   static override styles = css`
@@ -20,6 +20,8 @@ export class FfTime extends LitElement {
 
   /** As the API has it; null is never. */
   @property() at: string | null = null;
+  /** It may lie ahead. Otherwise the hub's clock is merely ahead of this one. */
+  @property({ type: Boolean }) future = false;
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -33,7 +35,7 @@ export class FfTime extends LitElement {
 
   override render() {
     if (!this.at) return html`${texts.common.never}`;
-    const past = Math.max(0, seconds(this.at, null));
+    const past = this.future ? seconds(this.at, null) : Math.max(0, seconds(this.at, null));
     return html`<time datetime=${this.at} title=${absolute(this.at) || nothing}
       >${ago(past, texts.common.now)}</time
     >`;

@@ -3,16 +3,20 @@ import { customElement, property } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
 
 import type { Agent } from '../../api/types.js';
+import { icon } from '../../components/icon/icon.js';
 import '../../components/notice/notice.js';
 import '../../components/status/status.js';
 import { toneOf } from '../../components/status/status.js';
 import '../../components/time/time.js';
 import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
+import { mayManage } from '../../data/roles.js';
+import { linkTo } from '../../data/router.js';
 import type { Rows } from '../../data/rows.js';
 import { base, controls, page, table } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 import { styles } from './agents.styles.js';
+import './new-agent.js';
 
 const words = texts.agents;
 
@@ -39,6 +43,14 @@ export class FfAgents extends LitElement {
       <div class="head">
         <h1>${words.title}</h1>
         ${items.length ? html`<span class="dim">${words.count(online, items.length, hasMore)}</span>` : nothing}
+        <span class="grow"></span>
+        ${
+          mayManage(this.hub.session.user)
+            ? html`<button class="primary" @click=${this.create}>
+                ${icon('plus', 14)} ${texts.agent.create}
+              </button>`
+            : nothing
+        }
       </div>
       ${problem ? html`<ff-notice kind="error" heading=${texts.common.old}>${problem.message}</ff-notice>` : nothing}
       <div class="panel">
@@ -49,14 +61,17 @@ export class FfAgents extends LitElement {
             : nothing
         }
       </div>
+      <ff-new-agent .hub=${this.hub}></ff-new-agent>
     `;
+  }
+
+  private create(): void {
+    this.renderRoot.querySelector('ff-new-agent')?.show();
   }
 
   private nothingYet(loaded: boolean) {
     if (!loaded) return html`<ff-notice kind="loading"></ff-notice>`;
-    return html`<ff-notice heading=${words.empty}
-      >${words.emptyWhy}<br /><code>${words.emptyHow}</code></ff-notice
-    >`;
+    return html`<ff-notice heading=${words.empty}>${words.emptyWhy}</ff-notice>`;
   }
 
   private table(items: readonly Agent[]) {
@@ -84,7 +99,7 @@ export class FfAgents extends LitElement {
     const transport = agent.transport === null ? '' : (words.transports[agent.transport] ?? agent.transport);
     return html`<tr>
       <td title=${agent.name}>
-        <div class="cut"><strong>${agent.name}</strong></div>
+        <div class="cut"><a class="name" href=${linkTo.agent(agent.id)}>${agent.name}</a></div>
         <span class="under cut">${agent.description || system(agent)}</span>
         <span class="under cut narrow">${transport}</span>
       </td>

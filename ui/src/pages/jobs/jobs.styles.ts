@@ -19,15 +19,22 @@ export const styles = css`
   .last .dim {
     font-size: var(--size-small);
   }
-  code {
-    display: inline-block;
-    margin-top: var(--space-2);
-    padding: 3px 8px;
-    border-radius: 4px;
-    background: var(--idle-ground);
-    font-family: var(--mono);
-    font-size: var(--size-small);
-    color: var(--text);
+  .search {
+    position: relative;
+  }
+  .search svg {
+    position: absolute;
+    left: 9px;
+    top: 8px;
+    color: var(--text-dim);
+  }
+  .search input {
+    width: 15rem;
+    max-width: 46vw;
+    height: 30px;
+    margin: 0;
+    padding-left: 28px;
+    font-size: 13px;
   }
   .off {
     color: var(--text-dim);

@@ -30,6 +30,7 @@ export class FfJobs extends LitElement {
   /** The jobs whose Run was pressed and not answered yet. */
   @state() private starting: readonly number[] = [];
   @state() private problem = '';
+  @state() private search = '';
 
   private jobs!: Jobs;
   private runs!: LastRuns;
@@ -45,11 +46,27 @@ export class FfJobs extends LitElement {
   override render() {
     const { items, loaded, problem, hasMore } = this.jobs;
     return html`
-      <div class="head"><h1>${words.title}</h1></div>
+      <div class="head">
+        <h1>${words.title}</h1>
+        <span class="grow"></span>
+        <label class="search"
+          >${icon('search', 14)}<input
+            type="search"
+            placeholder=${texts.common.search}
+            aria-label=${texts.common.search}
+            .value=${this.search}
+            @input=${this.find}
+        /></label>
+        ${
+          mayRun(this.hub.session.user)
+            ? html`<a class="button primary" href=${linkTo.newJob}>${icon('plus', 14)} ${words.create}</a>`
+            : nothing
+        }
+      </div>
       ${this.problem ? html`<ff-notice kind="error" heading=${this.problem}></ff-notice>` : nothing}
       ${problem ? html`<ff-notice kind="error" heading=${texts.common.old}>${problem.message}</ff-notice>` : nothing}
       <div class="panel">
-        ${items.length ? this.table(items) : this.nothingYet(loaded)}
+        ${items.length ? this.table(this.wanted(items)) : this.nothingYet(loaded)}
         ${
           hasMore
             ? html`<div class="more"><button @click=${this.more}>${texts.common.more}</button></div>`
@@ -59,11 +76,25 @@ export class FfJobs extends LitElement {
     `;
   }
 
+  /** Those that are shown already are searched here, at once; an agent's name and a tag find a job too. */
+  private wanted(items: readonly Job[]): readonly Job[] {
+    const parts = this.search.toLowerCase().split(/\s+/).filter(Boolean);
+    if (parts.length === 0) return items;
+    return items.filter(job => {
+      const ends = [this.agent(job.source_agent_id), this.agent(job.destination_agent_id)];
+      const all = [job.name, job.description, job.source_path, job.destination_path, ...ends, ...job.tags];
+      const text = all.join('\n').toLowerCase();
+      return parts.every(part => text.includes(part));
+    });
+  }
+
+  private find(event: InputEvent): void {
+    this.search = (event.target as HTMLInputElement).value;
+  }
+
   private nothingYet(loaded: boolean) {
     if (!loaded) return html`<ff-notice kind="loading"></ff-notice>`;
-    return html`<ff-notice heading=${words.empty}
-      >${words.emptyWhy}<br /><code>${words.emptyHow}</code></ff-notice
-    >`;
+    return html`<ff-notice heading=${words.empty}>${words.emptyWhy}</ff-notice>`;
   }
 
   private table(items: readonly Job[]) {
@@ -90,7 +121,9 @@ export class FfJobs extends LitElement {
   private row(job: Job, may: boolean) {
     return html`<tr>
       <td title=${job.name}>
-        <div class="cut ${job.enabled ? '' : 'off'}"><strong>${job.name}</strong></div>
+        <div class="cut ${job.enabled ? '' : 'off'}">
+          <a class="name" href=${linkTo.job(job.id)}>${job.name}</a>
+        </div>
         ${job.enabled ? nothing : html`<ff-status>${words.disabled}</ff-status>`}
         ${job.description ? html`<span class="under cut wide">${job.description}</span>` : nothing}
         <div class="narrow">${this.route(job)}</div>

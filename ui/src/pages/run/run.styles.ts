@@ -9,6 +9,13 @@ export const styles = css`
     font-size: 13px;
     color: var(--text-dim);
   }
+  .crumb a {
+    text-decoration: underline;
+    text-underline-offset: 2px;
+  }
+  .plain {
+    color: inherit;
+  }
   .title {
     min-width: 0;
     flex: 1 1 200px;

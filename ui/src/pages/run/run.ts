@@ -1,12 +1,15 @@
 import { LitElement, html, nothing, type PropertyValues } from 'lit';
-import { customElement, property, state } from 'lit/decorators.js';
+import { customElement, property, query, state } from 'lit/decorators.js';
 
-import { readable } from '../../api/problem.js';
 import { hasEnded, type Job, type Run } from '../../api/types.js';
+import '../../components/confirm/confirm.js';
+import type { FfConfirm } from '../../components/confirm/confirm.js';
 import { icon } from '../../components/icon/icon.js';
 import '../../components/notice/notice.js';
 import '../../components/route/route.js';
 import { toneOf } from '../../components/status/status.js';
+import { Action } from '../../data/action.js';
+import { save } from '../../data/csv.js';
 import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { mayRun } from '../../data/roles.js';
@@ -14,6 +17,7 @@ import { linkTo } from '../../data/router.js';
 import { OneRun } from '../../data/run.js';
 import { base, controls, page } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
+import './explain.js';
 import './files.js';
 import { styles } from './run.styles.js';
 import './summary.js';
@@ -28,18 +32,18 @@ export class FfRun extends LitElement {
   @property({ attribute: false }) hub!: Hub;
   @property({ type: Number }) runId = 0;
 
-  /** Nothing, "are you sure", or asked for and not over yet. */
-  @state() private cancelling: '' | 'sure' | 'asked' = '';
-  @state() private problem = '';
+  /** Asked for and not over yet. */
+  @state() private cancelling = false;
 
   private one!: OneRun;
   private readonly kept = new Keep(this);
+  private readonly action = new Action(this);
+  @query('ff-confirm') private readonly confirm!: FfConfirm;
 
   override willUpdate(changed: PropertyValues<this>): void {
     if (!changed.has('runId') && !changed.has('hub')) return;
     this.one = new OneRun(this.hub.client, this.runId);
-    this.cancelling = '';
-    this.problem = '';
+    this.cancelling = false;
     this.kept.set(this.hub.live, [this.one, this.hub.jobsById, this.hub.agentsById]);
   }
 
@@ -51,18 +55,28 @@ export class FfRun extends LitElement {
       <div class="crumb"><a href="#/runs">${texts.runs.title}</a> / ${texts.runs.runNumber(run.id)}</div>
       <div class="head">
         <div class="title">
-          <h1 class="cut" title=${job?.name ?? ''}>${job?.name ?? texts.runs.jobNumber(run.job_id)}</h1>
+          <h1 class="cut" title=${job?.name ?? ''}>
+            <a class="plain" href=${linkTo.job(run.job_id)}
+              >${job?.name ?? texts.runs.jobNumber(run.job_id)}</a
+            >
+          </h1>
         </div>
         <ff-status tone=${toneOf(run.status)}>${texts.runStatuses[run.status]}</ff-status>
+        <button ?disabled=${this.action.busy} @click=${this.explain}>${words.explain}</button>
+        <button ?disabled=${this.action.busy} title=${words.reportWhy} @click=${this.report}>
+          ${words.report}
+        </button>
         ${mayRun(this.hub.session.user) ? this.buttons(run) : nothing}
       </div>
-      ${this.problem ? html`<ff-notice kind="error" heading=${this.problem}></ff-notice>` : nothing}
+      ${this.action.problem ? html`<ff-notice kind="error" heading=${this.action.problem}></ff-notice>` : nothing}
       ${problem ? html`<ff-notice kind="error" heading=${texts.common.old}>${problem.message}</ff-notice>` : nothing}
       <div class="panel summary">
         ${job ? this.route(job) : nothing}
         <ff-summary .run=${run} .rate=${this.one.rate.perSecond} .left=${this.one.left}></ff-summary>
       </div>
       <ff-files .hub=${this.hub} .run=${run}></ff-files>
+      <ff-explain .hub=${this.hub} .runId=${run.id}></ff-explain>
+      <ff-confirm cancel=${words.cancelNo}></ff-confirm>
     `;
   }
 
@@ -82,38 +96,75 @@ export class FfRun extends LitElement {
   }
 
   private buttons(run: Run) {
-    if (hasEnded(run)) return html`<button @click=${this.again}>${icon('play', 12)} ${words.again}</button>`;
-    if (this.cancelling === 'sure') {
-      return html`<div class="sure">
-        ${words.cancelSure}
-        <button class="bad" @click=${this.cancel}>${words.cancelYes}</button>
-        <button @click=${() => (this.cancelling = '')}>${words.cancelNo}</button>
-      </div>`;
-    }
-    return html`<button ?disabled=${this.cancelling === 'asked'} @click=${() => (this.cancelling = 'sure')}>
-      ${this.cancelling === 'asked' ? words.cancelAsked : words.cancel}
-    </button>`;
+    const { busy } = this.action;
+    if (hasEnded(run)) return this.afterwards(run, busy);
+    const paused = run.status === 'paused';
+    return html`
+      <button ?disabled=${busy} @click=${() => this.control(paused ? 'resume' : 'pause')}>
+        ${icon(paused ? 'play' : 'pause', 12)} ${paused ? words.resume : words.pause}
+      </button>
+      <button ?disabled=${busy || this.cancelling} @click=${this.askCancel}>
+        ${this.cancelling ? words.cancelAsked : words.cancel}
+      </button>
+    `;
+  }
+
+  private afterwards(run: Run, busy: boolean) {
+    const bad = run.files_failed > 0 || run.status === 'failed' || run.status === 'cancelled';
+    return html`
+      ${bad ? html`<button ?disabled=${busy} title=${words.retryWhy} @click=${this.retry}>${icon('again', 14)} ${words.retry}</button>` : nothing}
+      <button ?disabled=${busy} @click=${this.again}>${icon('play', 12)} ${words.again}</button>
+    `;
+  }
+
+  private explain(): void {
+    this.renderRoot.querySelector('ff-explain')?.show();
+  }
+
+  private async control(what: 'pause' | 'resume'): Promise<void> {
+    const path = what === 'pause' ? '/api/runs/{run_id}/pause' : '/api/runs/{run_id}/resume';
+    await this.action.run(async () => {
+      this.one.take(await this.hub.client.post(path, { id: this.runId }));
+    });
+  }
+
+  private askCancel(): void {
+    this.confirm.ask({
+      heading: words.cancelAsk,
+      why: words.cancelSure,
+      yes: words.cancelYes,
+      then: () => this.cancel(),
+    });
   }
 
   private async cancel(): Promise<void> {
-    this.cancelling = 'asked';
-    this.problem = '';
-    try {
+    this.cancelling = true;
+    const worked = await this.action.run(async () => {
       this.one.take(await this.hub.cancelRun(this.runId));
-    } catch (error) {
-      this.cancelling = '';
-      this.problem = readable(error);
-    }
+    });
+    if (!worked) this.cancelling = false;
+  }
+
+  private async retry(): Promise<void> {
+    await this.action.run(async () => {
+      const run = await this.hub.client.post('/api/runs/{run_id}/retry', { id: this.runId });
+      location.hash = linkTo.run(run.id);
+    });
   }
 
   private async again(): Promise<void> {
-    if (!this.one.run) return;
-    this.problem = '';
-    try {
-      location.hash = linkTo.run((await this.hub.startRun(this.one.run.job_id)).id);
-    } catch (error) {
-      this.problem = readable(error);
-    }
+    const { run } = this.one;
+    if (!run) return;
+    await this.action.run(async () => {
+      location.hash = linkTo.run((await this.hub.startRun(run.job_id)).id);
+    });
+  }
+
+  private async report(): Promise<void> {
+    await this.action.run(async () => {
+      const answer = await this.hub.client.open('GET', `/api/runs/${this.runId}/report?format=csv`);
+      save(`run-${this.runId}.csv`, await answer.blob());
+    });
   }
 }
 

@@ -1,0 +1,131 @@
+import { LitElement, css, html, nothing } from 'lit';
+import { customElement, property, state } from 'lit/decorators.js';
+
+import type { Answer } from '../../api/paths.js';
+import '../../components/notice/notice.js';
+import { Action } from '../../data/action.js';
+import type { Hub } from '../../data/hub.js';
+import { Keep } from '../../data/keep.js';
+import { Value } from '../../data/value.js';
+import { base, controls, forms, page, parts } from '../../styles/shared.js';
+import { texts } from '../../texts.js';
+
+type Settings = Answer<'get', '/api/settings'>;
+
+const words = texts.settings;
+
+/** What holds for the whole hub. */
+@customElement('ff-settings')
+export class FfSettings extends LitElement {
+  static override styles = [
+    base,
+    controls,
+    forms,
+    page,
+    parts,
+    css`
+      .done {
+        align-self: center;
+        color: var(--good);
+      }
+    `,
+  ];
+
+  @property({ attribute: false }) hub!: Hub;
+
+  @state() private done = false;
+  private settings!: Value<Settings>;
+  private readonly kept = new Keep(this);
+  private readonly action = new Action(this);
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.settings = new Value({ read: () => this.hub.client.get('/api/settings') });
+    this.kept.set(this.hub.live, [this.settings]);
+  }
+
+  override render() {
+    const { value, problem } = this.settings;
+    return html`
+      <div class="head"><h1>${words.title}</h1></div>
+      ${this.action.problem ? html`<ff-notice kind="error" heading=${this.action.problem}></ff-notice>` : nothing}
+      ${problem ? html`<ff-notice kind="error" heading=${texts.common.old}>${problem.message}</ff-notice>` : nothing}
+      ${value ? this.whole(value) : html`<ff-notice kind="loading"></ff-notice>`}
+    `;
+  }
+
+  private whole(settings: Settings) {
+    return html`<div class="parts">
+      <section class="panel">
+        <form class="inside" @submit=${this.change}>
+          <div class="fields">
+            <label class="all"
+              >${words.site}<input name="site_name" .defaultValue=${settings.site_name} maxlength="100"
+            /></label>
+            ${number('history_days', words.history, settings.history_days)}
+            ${number('history_failed_days', words.historyFailed, settings.history_failed_days)}
+            ${number('max_key_days', words.keyDays, settings.max_key_days)}
+            <label
+              >${words.tokenDays}<input
+                name="default_token_days"
+                type="number"
+                min="1"
+                .defaultValue=${String(settings.default_token_days ?? '')}
+              /><span class="help">${words.tokenDaysHelp}</span></label
+            >
+          </div>
+          <div class="actions">
+            <button class="primary" ?disabled=${this.action.busy}>${words.save}</button>
+            ${this.done ? html`<span class="done" role="status">${words.saved}</span>` : nothing}
+          </div>
+        </form>
+      </section>
+      <section class="panel">
+        <h2>${words.about}</h2>
+        <dl class="facts inside">
+          <div>
+            <dt>${words.version}</dt>
+            <dd>${settings.version}</dd>
+          </div>
+          <div>
+            <dt>${words.database}</dt>
+            <dd>${words.databases[settings.database]}</dd>
+          </div>
+          <div>
+            <dt>${words.tls}</dt>
+            <dd>${settings.tls ? words.yes : words.no}</dd>
+          </div>
+        </dl>
+      </section>
+    </div>`;
+  }
+
+  private async change(event: SubmitEvent): Promise<void> {
+    event.preventDefault();
+    const form = new FormData(event.target as HTMLFormElement);
+    const days = (name: string) => Number(form.get(name));
+    const body = {
+      site_name: form.get('site_name'),
+      history_days: days('history_days'),
+      history_failed_days: days('history_failed_days'),
+      max_key_days: days('max_key_days'),
+      default_token_days: form.get('default_token_days') ? days('default_token_days') : null,
+    };
+    this.done = false;
+    this.done = await this.action.run(async () => {
+      this.settings.take(await this.hub.client.patch('/api/settings', { body }));
+    });
+  }
+}
+
+function number(name: string, text: string, value: number) {
+  return html`<label
+    >${text}<input name=${name} type="number" min="1" required .defaultValue=${String(value)}
+  /></label>`;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'ff-settings': FfSettings;
+  }
+}
