@@ -72,7 +72,7 @@ JOBS: Final = (
     Job("Nightly dump", "erp", "dumps", "backup", "dumps", {"schedule": "0 2 * * *", "timezone": "Europe/Berlin", "expected_by": "06:00", "verify": "full", "keep_versions": 3, "tags": ["backup"]}),
     Job("Price list", "erp", "prices", "branch-berlin", "prices", {"schedule": "*/5 6-18 * * 1-5", "timezone": "Europe/Berlin", "conflict": "newer", "priority": 9, "tags": ["branch"]}),
     Job("Orders of ACME", "partner-acme", "outgoing", "erp", "orders", {"watch": {"settle": 1}, "on_success": "archive", "archive_path": "sent", "tags": ["partner"], "description": "Moved as they arrive, then put into the partner's archive"}, run=False),
-    Job("Product pictures", "web-1", "pictures", "branch-berlin", "pictures", {"bandwidth_limit": PICTURES_RATE, "compression": "none", "tags": ["branch"], "description": "At most 2 MiB a second while the store is open"}, run=False),
+    Job("Product pictures", "web-1", "pictures", "branch-berlin", "pictures", {"bandwidth_limit": PICTURES_RATE, "chunk_size": MIB // 2, "compression": "none", "tags": ["branch"], "description": "At most 2 MiB a second while the store is open"}, run=False),
     Job("Invoices from branch", "branch-berlin", "invoices", "erp", "invoices", {"type": "pull", "retry": {"attempts": 0}, "tags": ["branch"], "description": "The folder is gone since the store was rebuilt"}),
 )  # fmt: skip
 

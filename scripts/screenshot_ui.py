@@ -1,11 +1,10 @@
-"""Runs a hub and two agents, watches a run in the browser and writes what is seen to docs/images/run.png, for the README.
+"""Runs the showcase, looks at each page in the browser and writes what is seen to docs/images, for the README and the documents.
 
-`.venv/bin/python scripts/screenshot_ui.py`; it needs Chromium and the built user interface (make ui).
+`.venv/bin/python scripts/screenshot_ui.py [PAGE ...]`; it needs Chromium and the built user interface (make ui).
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -15,59 +14,62 @@ from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 
 from fileflux.cli.client import HubClient
-from fileflux.demo import EMAIL, Places, Processes, start_agent, start_hub, wait_online
+from fileflux.demo import EMAIL, Places, Processes, start_hub
+from fileflux.demo_showcase import Showcase
 
-TARGET = Path(__file__).resolve().parent.parent / "docs" / "images" / "run.png"
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "images"
 CHROMIUM = "/usr/bin/chromium"
 SIZE_MAX = 200 * 1024
-AGENTS = (("berlin-files", "--read"), ("archive-01", "--write"))
-MONTHS = ("2026-01-january", "2026-02-february", "2026-03-march", "2026-04-april")
+WARM_S = 40.0
+"""So long the company works before anybody looks."""
+PAGES = {
+    "dashboard": "",
+    "jobs": "jobs",
+    "job": "jobs/1",
+    "editor": "jobs/1/edit",
+    "runs": "runs",
+    "agents": "agents",
+    "agent": "agents/6",
+    "schedules": "schedules",
+    "audit": "audit",
+    "users": "users",
+    "settings": "settings",
+}
+"""By the name of the picture; ``run`` is added when one moves."""
+DARK = {"dashboard"}
+"""Those that are shown in the dark as well."""
+PHONE = {"width": 380, "height": 760}
 
 
-def main() -> int:
+def main(wanted: set[str]) -> int:
     console = Console(stderr=True)
     processes = Processes()
-    with tempfile.TemporaryDirectory(prefix="fileflux-") as folder:
+    with tempfile.TemporaryDirectory(prefix="company-") as folder:
         places = Places(Path(folder))
         try:
             url, password = start_hub(places, processes, console)
-            make_files(places.source / "invoices")
             with HubClient(url) as client:
                 client.login(EMAIL, password)
-                job = make_job(client, places, processes)
-                watch(url, password, job)
+                company = Showcase(client, places, processes, console)
+                company.begin()
+                work(company, WARM_S)
+                look(url, password, company, client, wanted)
         finally:
             processes.stop()
-    size = TARGET.stat().st_size
-    console.print(f"{TARGET.name}: {size // 1024} KiB")
-    return 0 if size <= SIZE_MAX else 1
+    too_large = [path.name for path in TARGET.glob("*.png") if path.stat().st_size > SIZE_MAX]
+    console.print(f"too large: {too_large}" if too_large else "done")
+    return 1 if too_large else 0
 
 
-def make_files(folder: Path) -> None:
-    for month in MONTHS:
-        (folder / month).mkdir(parents=True)
-        for number in range(1, 9):
-            (folder / month / f"scan-{number:03d}.tif").write_bytes(os.urandom((number % 5 + 2) * 4_000_000))
+def work(company: Showcase, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        company.tick(time.monotonic())
+        time.sleep(0.5)
 
 
-def make_job(client: HubClient, places: Places, processes: Processes) -> str:
-    ids = []
-    for (name, option), folder in zip(AGENTS, (places.source, places.destination), strict=True):
-        start_agent(client, places, processes, name, option, folder)
-        ids.append(wait_online(client, processes, name)["id"])
-    name = "Invoices to the archive"
-    body = {
-        "name": name,
-        "source_agent_id": ids[0],
-        "source_path": str(places.source / "invoices"),
-        "destination_agent_id": ids[1],
-        "destination_path": str(places.destination / "invoices"),
-    }
-    client.post("/api/jobs", body)
-    return name
-
-
-def watch(url: str, password: str, job: str) -> None:
+def look(url: str, password: str, company: Showcase, client: HubClient, wanted: set[str]) -> None:
+    TARGET.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
         page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
@@ -75,26 +77,43 @@ def watch(url: str, password: str, job: str) -> None:
         page.get_by_label("E-mail").fill(EMAIL)
         page.get_by_label("Password").fill(password)
         page.get_by_role("button", name="Log in").click()
-        page.get_by_role("button", name=f"Run the job {job}").click()
-        wait_for_the_middle(page)
-        TARGET.parent.mkdir(exist_ok=True)
-        page.screenshot(path=TARGET)
+        page.get_by_role("navigation", name="Main").wait_for()
+        for name, place in (PAGES | {"run": ""}).items():
+            if wanted and name not in wanted:
+                continue
+            if name == "run":
+                place = f"runs/{wait_for_a_run(company, client)}"
+            page.goto(f"{url}/#/{place}")
+            # Rates need some seconds to be known, and the line of the dashboard to be seen.
+            work(company, 25.0 if name == "dashboard" else 6.0 if name == "run" else 1.5)
+            shoot(page, name)
         browser.close()
 
 
-def wait_for_the_middle(page: Page) -> None:
-    """Until the run moves, with its rate and the time left, and is neither just begun nor nearly done."""
-    progress = page.locator("ff-summary .percent")
-    left = page.locator("ff-summary div", has=page.get_by_text("Time left", exact=True)).locator("dd")
-    progress.wait_for()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        percent = float(progress.inner_text().removesuffix("%"))
-        if 30 <= percent <= 85 and left.first.inner_text()[:1].isdigit():
-            return
-        page.wait_for_timeout(50)
-    raise SystemExit("the run was never seen in its middle: make the files larger")
+def wait_for_a_run(company: Showcase, client: HubClient) -> int:
+    """One that has just begun to move."""
+    while True:
+        for run in client.get("/api/dashboard")["active_runs"]:
+            if run["status"] == "transferring" and 10 < run["progress"] < 50:
+                return int(run["id"])
+        work(company, 0.5)
+
+
+def shoot(page: Page, name: str) -> None:
+    page.screenshot(path=TARGET / f"{name}.png")
+    if name not in DARK:
+        return
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_timeout(1200)
+    page.screenshot(path=TARGET / f"{name}-dark.png")
+    page.emulate_media(color_scheme="light")
+    size = page.viewport_size
+    page.set_viewport_size(PHONE)
+    page.wait_for_timeout(1200)
+    page.screenshot(path=TARGET / f"{name}-phone.png")
+    if size is not None:
+        page.set_viewport_size(size)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(set(sys.argv[1:])))

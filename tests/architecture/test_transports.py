@@ -43,6 +43,7 @@ NAMED = {
     "fileflux/bus/events.py": "says what an event's field may hold",
     "fileflux/cli/agents.py": "an example of what is shown",
     "fileflux/cli/hub.py": "values of an option of the demo",
+    "fileflux/demo_showcase.py": "one of the company's agents is configured for it",
     "fileflux/errors.py": "the tree of errors has a line for each",
     "fileflux/metrics.py": "values of a label",
     "fileflux/protocol/limits.py": "limits are named after what they bound",

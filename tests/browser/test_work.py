@@ -97,7 +97,7 @@ def test_a_job_is_made_with_the_editor_tried_out_and_run(admin: Visit, site: Sit
     page.get_by_role("link", name="Edit").click()
     page.get_by_label("Description").fill("Twice as good")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("ff-job-history")).to_contain_text('description "Twice as good"')
+    expect(page.locator("ff-job-history")).to_contain_text('description "" "Twice as good"')
     admin.judge()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from fileflux.cli.client import HubClient
+from fileflux.demo import EMAIL
 from fileflux.demo_tree import BIG_FILE
 from tests.integration.harness import Process, wait_for
 
@@ -52,6 +55,36 @@ def test_the_demo(tmp_path: Path) -> None:
     finally:
         demo_that_stays.stop()
     assert not running_below(demo)
+
+
+def test_the_showcase(tmp_path: Path) -> None:
+    """A company to look at: everything is there, moves, and goes on until it is interrupted."""
+    demo = tmp_path / "demo"
+    shown = Process([*FILEFLUX, "demo", "--showcase", "--data-dir", str(demo)], tmp_path / "log", {})
+    try:
+        wait_for("the company to work", lambda: "six agents move files" in shown.text(), 90)
+        url, password = re.findall(r"hub: (\S+) .* password: (\S+)", shown.text())[0]
+        with HubClient(url) as client:
+            client.login(EMAIL, password)
+            agents = list(client.pages("/api/agents"))
+            assert sorted(agent["transport"] for agent in agents) == ["polling"] + 5 * ["websocket"]
+            wait_for(
+                "an order to be moved",
+                lambda: any(run["requested_by"] == "watch" for run in client.pages("/api/runs")),
+                60,
+            )
+            wait_for("a run to fail", lambda: any(client.pages("/api/runs", status="failed")), 30)
+            (failed,) = client.pages("/api/runs", status="failed")
+            assert "does not exist" in failed["reason"]
+            assert client.get("/api/schedules/upcoming")["items"]
+            moving = client.get("/api/dashboard")["active_runs"]
+            assert "transferring" in [run["status"] for run in moving]
+        shown.popen.send_signal(signal.SIGINT)
+        assert shown.popen.wait(30) == 0
+    finally:
+        shown.stop()
+    assert not running_below(demo)
+    assert fileflux("demo", "--once", "--showcase").returncode == 2
 
 
 def fileflux(*words: str, port: str = "8040") -> subprocess.CompletedProcess[str]:

@@ -34,7 +34,8 @@ export class FfStat extends LitElement {
       }
       .value {
         margin-top: 2px;
-        font-size: 24px;
+        font-size: 21px;
+        white-space: nowrap;
         font-weight: 600;
         line-height: 1.25;
         letter-spacing: -0.02em;

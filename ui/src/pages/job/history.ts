@@ -45,8 +45,12 @@ export class FfJobHistory extends LitElement {
         font: 12px / 1.5 var(--mono);
         overflow-wrap: anywhere;
       }
-      .new {
+      del {
+        color: var(--bad);
+      }
+      ins {
         color: var(--good);
+        text-decoration: none;
       }
     `,
   ];
@@ -96,14 +100,18 @@ export class FfJobHistory extends LitElement {
       <span class="dim">${version.changed_by}, <ff-time .at=${version.changed_at}></ff-time></span>
       ${
         changes.length
-          ? changes.map(
-              ([name, to]) =>
-                html`<div class="diff">${name} <span class="new">${JSON.stringify(to)}</span></div>`,
-            )
+          ? changes.map(([name, pair]) => diff(name, pair as readonly [unknown, unknown]))
           : html`<div class="diff dim">${words.made}</div>`
       }
     </li>`;
   }
+}
+
+/** A field, what it was and what it became. */
+function diff(name: string, [before, after]: readonly [unknown, unknown]) {
+  return html`<div class="diff">
+    ${name} <del>${JSON.stringify(before)}</del> <ins>${JSON.stringify(after)}</ins>
+  </div>`;
 }
 
 declare global {
