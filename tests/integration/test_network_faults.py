@@ -156,10 +156,11 @@ def test_nothing_moves_for_a_while(place: Place, role: str, seconds: float) -> N
     with Promised(site, site.file(24 * MIB)) as moving:
         moving.wait_for_bytes(4 * MIB)
         proxy.set(Rule.both(Way(mode=Mode.STOP)))
-        until = time.monotonic() + seconds
-        wait_for("the pause to be over", lambda: time.monotonic() > until, seconds + 1)
-        moving.interruptions += seconds > SILENCE_S
+        began = time.monotonic()
+        wait_for("the pause to be over", lambda: time.monotonic() > began + seconds, seconds + 1)
         proxy.set(LOOK_ON)
+        # On a busy machine it may have been longer: what was on its way is then sent once more, over the same link.
+        moving.interruptions += time.monotonic() - began > 0.75 * SILENCE_S
     if seconds < SILENCE_S:
         assert site.links() == links
         assert moving.transfer["attempt"] == 1
