@@ -24,10 +24,12 @@ WARM_S = 40.0
 """So long the company works before anybody looks."""
 PAGES = {
     "dashboard": "",
+    "map": "map",
     "jobs": "jobs",
     "job": "jobs/1",
     "editor": "jobs/1/edit",
     "runs": "runs",
+    "transfers": "transfers",
     "agents": "agents",
     "agent": "agents/6",
     "schedules": "schedules",
@@ -85,7 +87,7 @@ def look(url: str, password: str, company: Showcase, client: HubClient, wanted: 
                 place = f"runs/{wait_for_a_run(company, client)}"
             page.goto(f"{url}/#/{place}")
             # Rates need some seconds to be known, and the line of the dashboard to be seen.
-            work(company, 25.0 if name == "dashboard" else 6.0 if name == "run" else 1.5)
+            work(company, 25.0 if name in ("dashboard", "map") else 6.0 if name == "run" else 1.5)
             shoot(page, name)
         browser.close()
 

@@ -15,9 +15,15 @@ from tests.integration.conftest import Site
 AXE = Path(__file__).resolve().parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = (
     "",
+    "map",
     "jobs",
     "jobs/new",
     "runs",
+    "runs?show=active",
+    "runs?show=failed",
+    "transfers",
+    "transfers?show=active",
+    "transfers?show=failed",
     "agents",
     "schedules",
     "audit",
@@ -26,7 +32,7 @@ PAGES = (
     "settings",
     "profile",
 )
-COMMON = ["Dashboard", "Jobs", "Runs", "Agents", "Schedules"]
+COMMON = ["Dashboard", "Live map", "Jobs", "Runs", "Transfers", "Agents", "Schedules"]
 SEEN_BY = {
     "operator": COMMON,
     "viewer": COMMON,
@@ -51,9 +57,12 @@ def places(site: Site) -> list[str]:
 
 def settled(visit: Visit, place: str) -> Page:
     """The page, with everything that it waits for."""
+    # From nothing: otherwise what is looked at may be the page before.
+    visit.page.goto("about:blank")
     visit.go(place)
     visit.page.locator("main h1, ff-shell h1").first.wait_for()
     expect(visit.page.get_by_text("Loading…").filter(visible=True)).to_have_count(0)
+    expect(visit.page.get_by_role("alert").filter(visible=True)).to_have_count(0)
     return visit.page
 
 
@@ -98,7 +107,7 @@ def test_each_role_sees_its_pages(visit: Visit, site: Site, places: list[str], r
     shown = page.get_by_role("navigation", name="Main").get_by_role("link").all_inner_texts()
     assert shown == [*SEEN_BY[role], "API"]
     for place in places:
-        allowed = place in ("", "profile") or any(place.startswith(name.lower()) for name in SEEN_BY[role])
+        allowed = place in ("", "map", "profile") or any(place.startswith(name.lower()) for name in SEEN_BY[role])
         if allowed and not (place.endswith(("new", "edit")) and role in ("viewer", "auditor")):
             settled(visit, place)
     settled(visit, "jobs")
@@ -137,3 +146,16 @@ def test_keys(admin: Visit) -> None:
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
     admin.judge()
+
+
+def test_the_first_load_is_small(admin: Visit) -> None:
+    """Everything that stands behind the login too, as it comes over the network."""
+    page = admin.page
+    admin.go("jobs")
+    page.reload()
+    page.get_by_role("heading", name="Jobs", exact=True).wait_for()
+    sizes = page.evaluate(
+        "performance.getEntriesByType('resource').filter(one => !one.name.includes('/api/')).map(one => [one.name, one.encodedBodySize])"
+    )
+    assert sum(size for _, size in sizes) < 250 * 1024, sizes
+    assert any(size > 10_000 for _, size in sizes), "something was measured"

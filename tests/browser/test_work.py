@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sys
@@ -145,11 +146,14 @@ def test_a_failure_says_why_and_is_retried(admin: Visit, site: Site) -> None:
     (missing / "now.txt").write_text("here")
     page.get_by_role("button", name="Retry what failed").click()
     expect(page.get_by_text("Succeeded, 1 file, 4 B, verified")).to_be_visible()
+    page.get_by_role("button", name="What became of now.txt").click()
+    expect(page.locator("ff-file")).to_contain_text(hashlib.sha256(b"here").hexdigest())
+    page.locator("ff-file").get_by_role("button", name="Close").click()
     page.get_by_role("button", name="Explain a file").click()
     page.get_by_label("Path below the source").fill("now.txt")
     page.get_by_role("button", name="Explain", exact=True).click()
     expect(page.locator("ff-explain .summary")).to_contain_text("now.txt")
-    page.get_by_role("button", name="Close").click()
+    page.locator("ff-explain").get_by_role("button", name="Close").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Report").click()
     assert "now.txt" in Path(download.value.path()).read_text()

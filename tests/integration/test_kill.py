@@ -160,6 +160,7 @@ def test_a_fresh_agent_resumes_what_another_began(site: Site, big: Path, role: s
     assert not (folder / "first").exists()
 
 
+@pytest.mark.timeout(240)
 def test_a_file_that_its_agent_always_dies_of(site: Site, big: Path) -> None:
     """No chunk is whole between two deaths: after a few of them the file has failed, and its row says why."""
     target = site.destination.write / "deadly"
@@ -184,7 +185,7 @@ def test_a_file_that_its_agent_always_dies_of(site: Site, big: Path) -> None:
                 site.destination.start()
             return False
 
-        wait_for("the run to fail", died_again, 60)
+        wait_for("the run to fail", died_again, 150)
     finally:
         link(site).set(Rule())
     (transfer,) = site.hub.transfers(run_id)

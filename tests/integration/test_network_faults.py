@@ -159,8 +159,8 @@ def test_nothing_moves_for_a_while(place: Place, role: str, seconds: float) -> N
         began = time.monotonic()
         wait_for("the pause to be over", lambda: time.monotonic() > began + seconds, seconds + 1)
         proxy.set(LOOK_ON)
-        # On a busy machine it may have been longer: what was on its way is then sent once more, over the same link.
-        moving.interruptions += time.monotonic() - began > 0.75 * SILENCE_S
+        # Slices that had waited on the slow link before it stopped are sent once more by long-polling, over the same link.
+        moving.interruptions += seconds > SILENCE_S or place.transport == "polling"
     if seconds < SILENCE_S:
         assert site.links() == links
         assert moving.transfer["attempt"] == 1

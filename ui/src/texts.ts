@@ -4,7 +4,9 @@ import type { AgentStatus, Role, RunStatus, TransferStatus } from './api/types.j
 import { audit, notifications, profile, schedules, settings, users } from './texts/admin.js';
 import { agent } from './texts/agent.js';
 import { dashboard } from './texts/dashboard.js';
+import { file } from './texts/file.js';
 import { browser, edit, job } from './texts/job.js';
+import { map } from './texts/map.js';
 import { plural } from './texts/plural.js';
 
 export const texts = {
@@ -28,9 +30,11 @@ export const texts = {
     skip: 'Skip to the content',
     navigation: 'Main',
     dashboard: 'Dashboard',
+    map: 'Live map',
     agents: 'Agents',
     jobs: 'Jobs',
     runs: 'Runs',
+    transfers: 'Transfers',
     schedules: 'Schedules',
     audit: 'Audit',
     users: 'Users',
@@ -79,7 +83,9 @@ export const texts = {
   browser,
   dashboard,
   edit,
+  file,
   job,
+  map,
   notifications,
   profile,
   schedules,
@@ -151,6 +157,18 @@ export const texts = {
     failed: 'Failed',
     filter: 'Which runs',
     noneFiltered: 'No such runs',
+  },
+  transfers: {
+    title: 'Transfers',
+    file: 'File',
+    run: 'Run and job',
+    status: 'Status',
+    progress: 'Progress',
+    size: 'Size',
+    when: 'When',
+    empty: 'No such files',
+    filter: 'Which files',
+    filters: { all: 'All', active: 'Moving', failed: 'Failed' },
   },
   run: {
     succeeded: (files: number, bytes: string) =>
@@ -242,9 +260,10 @@ export const texts = {
     words: {
       '/': 'Search on this page',
       'g d': 'Dashboard',
+      'g m': 'Live map',
       'g j': 'Jobs',
       'g r': 'Runs',
-      'g t': 'Runs and their transfers',
+      'g t': 'Transfers',
       'g a': 'Agents',
       'g s': 'Schedules',
       '?': 'This list',

@@ -3,9 +3,10 @@ import { linkTo, type ListPage } from './router.js';
 
 const PAGES: Readonly<Record<string, ListPage>> = {
   d: 'dashboard',
+  m: 'map',
   j: 'jobs',
   r: 'runs',
-  t: 'runs',
+  t: 'transfers',
   a: 'agents',
   s: 'schedules',
 };

@@ -6,8 +6,10 @@ import { Store } from './store.js';
 
 const PAGES = [
   'dashboard',
+  'map',
   'jobs',
   'runs',
+  'transfers',
   'agents',
   'schedules',
   'audit',
@@ -59,6 +61,7 @@ export const linkTo = {
   jobLike: (id: number) => `#/jobs/new?like=${id}`,
   run: (id: number) => `#/runs/${id}`,
   agent: (id: number) => `#/agents/${id}`,
+  transfers: (filter: string) => (filter === 'all' ? '#/transfers' : `#/transfers?show=${filter}`),
   runs: (filter?: string) => (filter === undefined || filter === 'all' ? '#/runs' : `#/runs?show=${filter}`),
 };
 

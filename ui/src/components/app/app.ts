@@ -16,11 +16,13 @@ import '../../pages/job-edit/job-edit.js';
 import '../../pages/jobs/jobs.js';
 import '../../pages/login/login.js';
 import '../../pages/run/run.js';
+import '../../pages/map/map.js';
 import '../../pages/notifications/notifications.js';
 import '../../pages/profile/profile.js';
 import '../../pages/runs/runs.js';
 import '../../pages/schedules/schedules.js';
 import '../../pages/settings/settings.js';
+import '../../pages/transfers/transfers.js';
 import '../../pages/users/users.js';
 import '../help/help.js';
 import '../notice/notice.js';
@@ -100,6 +102,8 @@ export class FfApp extends LitElement {
     switch (place.page) {
       case 'dashboard':
         return html`<ff-dashboard .hub=${hub}></ff-dashboard>`;
+      case 'map':
+        return html`<ff-map .hub=${hub}></ff-map>`;
       case 'agents':
         return html`<ff-agents .hub=${hub}></ff-agents>`;
       case 'agent':
@@ -114,6 +118,8 @@ export class FfApp extends LitElement {
         return html`<ff-runs .hub=${hub} .filter=${place.query.get('show') ?? 'all'}></ff-runs>`;
       case 'run':
         return html`<ff-run .hub=${hub} .runId=${place.id}></ff-run>`;
+      case 'transfers':
+        return html`<ff-transfers .hub=${hub} .filter=${place.query.get('show') ?? 'all'}></ff-transfers>`;
       case 'schedules':
         return html`<ff-schedules .hub=${hub}></ff-schedules>`;
       case 'audit':

@@ -17,8 +17,10 @@ export interface Item {
 
 const ITEMS: readonly Item[] = [
   { page: 'dashboard', icon: 'home', text: texts.shell.dashboard },
+  { page: 'map', icon: 'map', text: texts.shell.map, rare: true },
   { page: 'jobs', icon: 'jobs', text: texts.shell.jobs },
   { page: 'runs', icon: 'runs', text: texts.shell.runs },
+  { page: 'transfers', icon: 'file', text: texts.shell.transfers, rare: true },
   { page: 'agents', icon: 'agents', text: texts.shell.agents },
   { page: 'schedules', icon: 'clock', text: texts.shell.schedules },
   { page: 'audit', icon: 'audit', text: texts.shell.audit, may: mayAudit, rare: true },

@@ -1,6 +1,7 @@
 import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property, query } from 'lit/decorators.js';
 
+import type { Answer } from '../../api/paths.js';
 import type { Job } from '../../api/types.js';
 import '../../components/confirm/confirm.js';
 import type { FfConfirm } from '../../components/confirm/confirm.js';
@@ -22,6 +23,8 @@ import './history.js';
 import './job-runs.js';
 import './plan.js';
 import './text.js';
+
+type Watch = Answer<'get', '/api/jobs/{job_id}/watch'>;
 
 const words = texts.job;
 
@@ -45,6 +48,7 @@ export class FfJob extends LitElement {
   @property({ type: Number }) jobId = 0;
 
   private job!: Value<Job>;
+  private watch!: Value<Watch>;
   private readonly kept = new Keep(this);
   private readonly action = new Action(this);
   @query('ff-confirm') private readonly confirm!: FfConfirm;
@@ -54,7 +58,11 @@ export class FfJob extends LitElement {
     const { client, live, agentsById } = this.hub;
     const id = this.jobId;
     this.job = new Value({ read: () => client.get('/api/jobs/{job_id}', { id }), events: ['job', 'run'] });
-    this.kept.set(live, [this.job, agentsById]);
+    this.watch = new Value({
+      read: () => client.get('/api/jobs/{job_id}/watch', { id }),
+      events: ['job', 'run', 'agent'],
+    });
+    this.kept.set(live, [this.job, this.watch, agentsById]);
   }
 
   override render() {
@@ -149,6 +157,7 @@ export class FfJob extends LitElement {
       ${fact(words.retries, words.retriesOf(job.retry.attempts, job.retry.delay))}
       ${fact(words.limit, job.bandwidth_limit ? `${bytes(job.bandwidth_limit)}/s` : words.noLimit)}
       ${fact(words.version, words.changed(job.version, job.created_by))}
+      ${job.watch ? this.watched() : nothing}
       ${
         job.tags.length
           ? html`<div>
@@ -158,6 +167,13 @@ export class FfJob extends LitElement {
           : nothing
       }
     </dl>`;
+  }
+
+  private watched() {
+    const { value } = this.watch;
+    if (!value) return nothing;
+    const state = words.watchStates[value.status] ?? value.status;
+    return fact(words.watch, value.reason ? `${state}: ${value.reason}` : state);
   }
 
   private agent(id: number): string {

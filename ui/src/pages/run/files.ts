@@ -14,6 +14,7 @@ import { Keep } from '../../data/keep.js';
 import type { Rows } from '../../data/rows.js';
 import { base, controls, page, table } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
+import './file.js';
 import { part, styles } from './run.styles.js';
 
 const words = texts.run;
@@ -69,6 +70,7 @@ export class FfFiles extends LitElement {
             : nothing
         }
       </div>
+      <ff-file .hub=${this.hub} .run=${this.run}></ff-file>
     `;
   }
 
@@ -112,7 +114,15 @@ export class FfFiles extends LitElement {
     const tone = toneOf(file.status);
     return html`<tr>
       <td title=${file.filename}>
-        <div class="file cut">${file.filename}</div>
+        <button
+          class="file"
+          aria-label=${texts.file.open(file.filename)}
+          @click=${() => {
+            this.open(file);
+          }}
+        >
+          <span class="cut">${file.filename}</span>
+        </button>
         ${said ? html`<span class="under cut" title=${said}>${said}</span>` : nothing}
       </td>
       <td><ff-status tone=${tone}>${texts.transferStatuses[file.status]}</ff-status></td>
@@ -124,6 +134,10 @@ export class FfFiles extends LitElement {
       </td>
       <td class="number">${bytes(file.size)}</td>
     </tr>`;
+  }
+
+  private open(file: Transfer): void {
+    this.renderRoot.querySelector('ff-file')?.show(file);
   }
 
   private choose(event: Event): void {

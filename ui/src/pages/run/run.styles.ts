@@ -118,8 +118,22 @@ export const styles = css`
     white-space: nowrap;
   }
   td .file {
-    font-family: var(--mono);
-    font-size: 12.5px;
+    display: block;
+    max-width: 100%;
+    height: auto;
+    padding: 0;
+    border: 0;
+    background: none;
+    color: var(--text);
+    font: 12.5px / 1.5 var(--mono);
+    text-align: left;
+  }
+  td .file span {
+    display: block;
+  }
+  td .file:hover:not(:disabled) {
+    background: none;
+    color: var(--accent);
   }
   @media (max-width: 720px) {
     .c-status {

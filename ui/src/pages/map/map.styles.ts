@@ -1,0 +1,71 @@
+import { css } from 'lit';
+
+export const styles = css`
+  .picture {
+    padding: var(--space-3);
+  }
+  svg {
+    display: block;
+    width: 100%;
+    max-height: 62vh;
+  }
+  .line {
+    fill: none;
+    stroke: var(--line-strong);
+    stroke-linecap: round;
+    opacity: 0.55;
+  }
+  .line.moves {
+    stroke: var(--accent);
+    stroke-dasharray: 10 8;
+    opacity: 1;
+    animation: flow 0.9s linear infinite;
+  }
+  @keyframes flow {
+    to {
+      stroke-dashoffset: -18;
+    }
+  }
+  @media (prefers-reduced-motion: reduce) {
+    .line.moves {
+      animation: none;
+    }
+  }
+  .hub {
+    fill: var(--surface-raised);
+    stroke: var(--accent);
+    stroke-width: 2;
+  }
+  circle {
+    fill: var(--accent);
+  }
+  .name {
+    fill: var(--text);
+    font: 600 14px var(--font);
+  }
+  .rate {
+    fill: var(--text-dim);
+    font: 12px var(--font);
+  }
+  .c-status {
+    width: 190px;
+  }
+  td .narrow {
+    display: none;
+  }
+  @media (max-width: 720px) {
+    /* The list below says the same, and can be read. */
+    svg {
+      display: none;
+    }
+    .picture:has(svg) {
+      display: none;
+    }
+    td .narrow {
+      display: block;
+    }
+    .c-status {
+      width: 130px;
+    }
+  }
+`;
