@@ -124,7 +124,17 @@ def test_files_that_change_meanwhile_are_moved_as_one_version(site: Site, tree: 
         assert row["status"] == "completed" or row["code"] == "not_found", row
 
 
-@pytest.mark.parametrize("who", ["source", "destination", "server", "source-worker", "destination-worker"])
+@pytest.mark.parametrize(
+    "who",
+    [
+        # Files that may have been begun are moved one by one afterwards, which takes its time.
+        pytest.param("source", marks=pytest.mark.long),
+        "destination",
+        "server",
+        pytest.param("source-worker", marks=pytest.mark.long),
+        "destination-worker",
+    ],
+)
 def test_killed_in_the_middle(site: Site, tree: Path, who: str) -> None:
     run_id, target = start(site, tree)
     wait_for("files to have moved", lambda: site.hub.show(run_id)["files_done"] > 200, 30)

@@ -130,7 +130,7 @@ def test_killed_in_mid_transfer(site: Site, big: Path, victim: str, seed: int) -
     shutil.rmtree(target)
 
 
-@pytest.mark.parametrize("role", ["source", "destination"])
+@pytest.mark.parametrize("role", [pytest.param("source", marks=pytest.mark.long), "destination"])
 def test_a_fresh_agent_resumes_what_another_began(site: Site, big: Path, role: str) -> None:
     """All that an agent ever had but the users' files is deleted: a fresh one goes on with the same token."""
     folder = site.folder / f"fresh-{role}"
@@ -160,6 +160,7 @@ def test_a_fresh_agent_resumes_what_another_began(site: Site, big: Path, role: s
     assert not (folder / "first").exists()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_file_that_its_agent_always_dies_of(site: Site, big: Path) -> None:
     """No chunk is whole between two deaths: after a few of them the file has failed, and its row says why."""

@@ -56,7 +56,9 @@ export class Hub {
   runs(statuses: readonly RunStatus[]): Rows<Run> {
     return new Rows<Run>({
       read: (limit, cursor) =>
-        this.client.get('/api/runs', { query: { limit, cursor, sort: '-created_at', status: [...statuses] } }),
+        this.client.get('/api/runs', {
+          query: { limit, cursor, sort: '-created_at', status: [...statuses] },
+        }),
       event: 'run',
       newest: 'first',
       belongs: run => statuses.length === 0 || statuses.includes(run.status),
