@@ -78,7 +78,7 @@ def first_connection(proxy: FaultProxy, after: int) -> float:
     return float(proxy.wait_for("a connection", lambda: proxy.connections[after:], 30)[0].opened_at)
 
 
-LONG = {"swallow-down", *map(str, LONG_STATUSES)}
+LONG = {"swallow-down", "cut-after-101", *map(str, LONG_STATUSES)}
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,7 @@ def test_one_line_installs_an_agent_that_moves_files(hub: Hub, stranger: Strange
     assert not list(stranger.home.rglob("flux-agent"))
 
 
+@pytest.mark.long
 def test_on_a_terminal_it_asks_for_what_it_was_not_told(stranger: Stranger, tmp_path: Path) -> None:
     _, token_file = stranger.hub.enrol("asked", tmp_path)
     token = token_file.read_text().strip()
