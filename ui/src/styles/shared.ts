@@ -351,3 +351,17 @@ export const table = css`
     }
   }
 `;
+
+/** An element that stands inside a page and not for one; its heading has room for a button. */
+export const part = css`
+  :host {
+    max-width: none;
+    padding: 0;
+  }
+  .panel > h2 {
+    display: flex;
+    align-items: center;
+    justify-content: space-between;
+    gap: var(--space-2);
+  }
+`;

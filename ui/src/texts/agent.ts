@@ -3,7 +3,6 @@ export const agent = {
   createTitle: 'Create an agent',
   createWhy: 'One for each machine. You get a command that installs it there.',
   name: 'Name',
-  nameHelp: 'What jobs call this machine, such as web-1.',
   description: 'Description',
   tags: 'Tags',
   tagsHelp: 'Separated by commas.',
@@ -27,7 +26,6 @@ export const agent = {
   host: 'Host',
   created: 'Created',
   folders: 'Folders',
-  foldersWhy: 'What it offers to jobs; browse them from here.',
   test: 'Measure the round trip',
   tested: (ms: string, transport: string) => `${ms} ms there and back over ${transport}`,
   doctor: 'Check now',
@@ -51,6 +49,4 @@ export const agent = {
   removeWhy: 'Its tokens stop working. Jobs that use it have to be changed or deleted first.',
   jobs: 'Jobs with this agent',
   noJobs: 'No job uses it',
-  readable: 'read',
-  writable: 'write',
 };

@@ -21,7 +21,6 @@ export const dashboard = {
   saved: (share: string, reused: string) => `${share} saved, ${reused} reused`,
   throughput: 'Throughput',
   throughputWhy: 'What this page has seen since it was opened, all runs together.',
-  throughputWait: 'The line begins when files move.',
   running: 'Running now',
   runningNone: 'Nothing moves at the moment',
   failing: 'Failing jobs',
@@ -42,5 +41,4 @@ export const dashboard = {
   welcomeJob: 'Make a job between two of them, and press Run',
   welcomeJobWhy: 'Every file is hashed on both sides, and this page shows each of them arrive.',
   createAgent: 'Create an agent',
-  createJob: 'Create a job',
 };

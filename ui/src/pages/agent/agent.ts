@@ -10,6 +10,7 @@ import { icon } from '../../components/icon/icon.js';
 import '../../components/notice/notice.js';
 import { toneOf } from '../../components/status/status.js';
 import '../../components/time/time.js';
+import { fact } from '../../components/fact/fact.js';
 import { Action } from '../../data/action.js';
 import { absolute } from '../../data/format.js';
 import type { Hub } from '../../data/hub.js';
@@ -190,13 +191,6 @@ export class FfAgent extends LitElement {
         }),
     });
   }
-}
-
-function fact(name: string, value: string) {
-  return html`<div>
-    <dt>${name}</dt>
-    <dd>${value}</dd>
-  </div>`;
 }
 
 declare global {

@@ -8,7 +8,7 @@ import type { Tone } from '../../components/status/status.js';
 import '../../components/status/status.js';
 import { Action } from '../../data/action.js';
 import type { Hub } from '../../data/hub.js';
-import { base, controls, page, parts } from '../../styles/shared.js';
+import { base, controls, page, part, parts } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
 type Doctor = Answer<'post', '/api/agents/{agent_id}/doctor'>;
@@ -25,16 +25,8 @@ export class FfAgentDoctor extends LitElement {
     controls,
     page,
     parts,
+    part,
     css`
-      :host {
-        max-width: none;
-        padding: 0;
-      }
-      h2 {
-        display: flex;
-        align-items: center;
-        justify-content: space-between;
-      }
       ul {
         margin: 0;
         padding: 0;

@@ -15,7 +15,7 @@ import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { mayManage } from '../../data/roles.js';
 import { Value } from '../../data/value.js';
-import { base, controls, page, parts, table } from '../../styles/shared.js';
+import { base, controls, page, part, parts, table } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
 const words = texts.agent;
@@ -29,17 +29,9 @@ export class FfAgentTokens extends LitElement {
     controls,
     page,
     parts,
+    part,
     table,
     css`
-      :host {
-        max-width: none;
-        padding: 0;
-      }
-      h2 {
-        display: flex;
-        align-items: center;
-        justify-content: space-between;
-      }
       .c-button {
         width: 108px;
       }

@@ -54,13 +54,7 @@ export class FfNewAgent extends LitElement {
       ${
         made
           ? nothing
-          : html`<button
-              slot="buttons"
-              class="primary"
-              form="new"
-              ?disabled=${this.action.busy}
-              @click=${this.submit}
-            >
+          : html`<button slot="buttons" class="primary" ?disabled=${this.action.busy} form="new">
               ${words.make}
             </button>`
       }
@@ -83,7 +77,6 @@ export class FfNewAgent extends LitElement {
           ></label
         >
       </div>
-      <button hidden></button>
     </form>`;
   }
 
@@ -109,10 +102,6 @@ export class FfNewAgent extends LitElement {
 
   private choose(event: Event): void {
     this.system = (event.target as FfTabs).value as 'linux' | 'windows';
-  }
-
-  private submit(): void {
-    this.renderRoot.querySelector('form')?.requestSubmit();
   }
 
   private async make(event: SubmitEvent): Promise<void> {

@@ -7,7 +7,7 @@ import '../../components/time/time.js';
 import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { Value } from '../../data/value.js';
-import { base, page, parts } from '../../styles/shared.js';
+import { base, page, part, parts } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
 const words = texts.job;
@@ -20,11 +20,8 @@ export class FfJobHistory extends LitElement {
     base,
     page,
     parts,
+    part,
     css`
-      :host {
-        max-width: none;
-        padding: 0;
-      }
       ol {
         max-height: 24rem;
         margin: 0;

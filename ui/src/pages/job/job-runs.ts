@@ -11,7 +11,7 @@ import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { linkTo } from '../../data/router.js';
 import { Rows } from '../../data/rows.js';
-import { base, controls, page, parts, table } from '../../styles/shared.js';
+import { base, controls, page, part, parts, table } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
 const words = texts.runs;
@@ -24,12 +24,9 @@ export class FfJobRuns extends LitElement {
     controls,
     page,
     parts,
+    part,
     table,
     css`
-      :host {
-        max-width: none;
-        padding: 0;
-      }
       .c-status {
         width: 172px;
       }

@@ -10,6 +10,7 @@ import '../../components/notice/notice.js';
 import '../../components/route/route.js';
 import '../../components/status/status.js';
 import '../../components/time/time.js';
+import { fact } from '../../components/fact/fact.js';
 import { Action } from '../../data/action.js';
 import { absolute, bytes } from '../../data/format.js';
 import type { Hub } from '../../data/hub.js';
@@ -206,13 +207,6 @@ export class FfJob extends LitElement {
         }),
     });
   }
-}
-
-function fact(name: string, value: string) {
-  return html`<div>
-    <dt>${name}</dt>
-    <dd>${value}</dd>
-  </div>`;
 }
 
 declare global {

@@ -8,7 +8,7 @@ import { Action } from '../../data/action.js';
 import { bytes, duration } from '../../data/format.js';
 import type { Hub } from '../../data/hub.js';
 import { linkTo } from '../../data/router.js';
-import { base, controls, page, parts } from '../../styles/shared.js';
+import { base, controls, page, part, parts } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
 type Plan = Answer<'get', '/api/plans/{plan_id}'>;
@@ -25,16 +25,8 @@ export class FfPlan extends LitElement {
     controls,
     page,
     parts,
+    part,
     css`
-      :host {
-        max-width: none;
-        padding: 0;
-      }
-      h2 {
-        display: flex;
-        align-items: center;
-        justify-content: space-between;
-      }
       dd {
         font-size: 17px;
         font-weight: 600;

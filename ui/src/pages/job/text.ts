@@ -1,4 +1,4 @@
-import { LitElement, css, html } from 'lit';
+import { LitElement, html } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 
 import type { Job } from '../../api/types.js';
@@ -6,7 +6,7 @@ import '../../components/copy/copy.js';
 import '../../components/tabs/tabs.js';
 import type { FfTabs } from '../../components/tabs/tabs.js';
 import { commandOf, yamlOf } from '../../data/job_text.js';
-import { base, page, parts } from '../../styles/shared.js';
+import { base, page, part, parts } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
 const words = texts.job;
@@ -14,23 +14,7 @@ const words = texts.job;
 /** The job as a command and as a file, to be kept or made again elsewhere. */
 @customElement('ff-job-text')
 export class FfJobText extends LitElement {
-  static override styles = [
-    base,
-    page,
-    parts,
-    css`
-      :host {
-        max-width: none;
-        padding: 0;
-      }
-      h2 {
-        display: flex;
-        align-items: center;
-        justify-content: space-between;
-        gap: var(--space-2);
-      }
-    `,
-  ];
+  static override styles = [base, page, parts, part];
 
   @property({ attribute: false }) job!: Job;
   /** The names of its agents. */

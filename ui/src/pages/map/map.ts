@@ -2,7 +2,7 @@ import { LitElement, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
 
-import { hasEnded, type Run } from '../../api/types.js';
+import type { Run } from '../../api/types.js';
 import '../../components/notice/notice.js';
 import '../../components/progress/progress.js';
 import { toneOf } from '../../components/status/status.js';
@@ -30,6 +30,7 @@ export class FfMap extends LitElement {
 
   private runs!: Rows<Run>;
   private readonly throughput = new Throughput();
+  private stopHearing: (() => void) | undefined;
   private readonly kept = new Keep(this);
 
   override connectedCallback(): void {
@@ -37,19 +38,21 @@ export class FfMap extends LitElement {
     const { live, agentsById, jobsById } = this.hub;
     this.runs = this.hub.runs(ACTIVE_RUNS);
     this.kept.set(live, [this.runs, this.throughput, agentsById, jobsById]);
+    // What a reading brings counts as well as what the feed tells.
+    this.stopHearing = this.runs.subscribe(() => {
+      for (const run of this.runs.items) this.throughput.take(run);
+    });
     this.throughput.start();
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
+    this.stopHearing?.();
     this.throughput.stop();
   }
 
   override render() {
     const { items, loaded, problem } = this.runs;
-    // What a reading brings counts as well as what the feed tells.
-    for (const run of items)
-      if (!hasEnded(run) && this.throughput.of(run.id) === undefined) this.throughput.take(run);
     const streams = items.map(run => this.stream(run));
     return html`
       <div class="head">

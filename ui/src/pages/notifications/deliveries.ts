@@ -10,7 +10,7 @@ import { Action } from '../../data/action.js';
 import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { Rows } from '../../data/rows.js';
-import { base, controls, page, parts, table } from '../../styles/shared.js';
+import { base, controls, page, part, parts, table } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
 type Delivery = Answer<'get', '/api/notifications/{target_id}/deliveries'>['items'][number];
@@ -26,12 +26,9 @@ export class FfDeliveries extends LitElement {
     controls,
     page,
     parts,
+    part,
     table,
     css`
-      :host {
-        max-width: none;
-        padding: 0;
-      }
       .c-status {
         width: 118px;
       }

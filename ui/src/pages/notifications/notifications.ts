@@ -181,12 +181,12 @@ export class FfNotifications extends LitElement {
               <ff-copy .text=${secret}></ff-copy>`
           : this.fields()
       }
-      ${secret ? nothing : html`<button slot="buttons" class="primary" ?disabled=${this.action.busy} @click=${this.submit}>${words.create}</button>`}
+      ${secret ? nothing : html`<button slot="buttons" class="primary" ?disabled=${this.action.busy} form="add">${words.create}</button>`}
     </ff-dialog>`;
   }
 
   private fields() {
-    return html`<form @submit=${this.add}>
+    return html`<form id="add" @submit=${this.add}>
       <div class="fields">
         <label>${words.name}<input name="name" required autocomplete="off" /></label>
         <label
@@ -219,7 +219,6 @@ export class FfNotifications extends LitElement {
           </div>
         </fieldset>
       </div>
-      <button hidden></button>
     </form>`;
   }
 
@@ -230,10 +229,6 @@ export class FfNotifications extends LitElement {
   private open(): void {
     this.action.problem = '';
     this.dialog.show();
-  }
-
-  private submit(): void {
-    this.renderRoot.querySelector('form')?.requestSubmit();
   }
 
   private forget(): void {

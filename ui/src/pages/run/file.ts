@@ -8,6 +8,7 @@ import '../../components/dialog/dialog.js';
 import type { FfDialog } from '../../components/dialog/dialog.js';
 import '../../components/notice/notice.js';
 import { toneOf } from '../../components/status/status.js';
+import { fact } from '../../components/fact/fact.js';
 import { Action } from '../../data/action.js';
 import { NONE, absolute, bytes, duration, seconds } from '../../data/format.js';
 import type { Hub } from '../../data/hub.js';
@@ -127,13 +128,6 @@ export class FfFile extends LitElement {
     this.kept.hostDisconnected();
     this.file = undefined;
   }
-}
-
-function fact(name: string, value: string) {
-  return html`<div>
-    <dt>${name}</dt>
-    <dd>${value}</dd>
-  </div>`;
 }
 
 declare global {

@@ -12,10 +12,10 @@ import { bytes, percent } from '../../data/format.js';
 import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import type { Rows } from '../../data/rows.js';
-import { base, controls, page, table } from '../../styles/shared.js';
+import { base, controls, page, part, table } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 import './file.js';
-import { part, styles } from './run.styles.js';
+import { styles } from './run.styles.js';
 
 const words = texts.run;
 const FILTERS: Readonly<Record<string, readonly TransferStatus[]>> = {

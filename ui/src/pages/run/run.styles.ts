@@ -144,10 +144,3 @@ export const styles = css`
     }
   }
 `;
-
-/** An element that stands inside a page and not for one. */
-export const part = css`
-  :host {
-    padding: 0;
-  }
-`;

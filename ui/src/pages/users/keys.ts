@@ -15,7 +15,7 @@ import { textOf } from '../../data/form.js';
 import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { Rows } from '../../data/rows.js';
-import { base, controls, forms, page, parts, table } from '../../styles/shared.js';
+import { base, controls, forms, page, part, parts, table } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
 const words = texts.users;
@@ -34,17 +34,9 @@ export class FfKeys extends LitElement {
     forms,
     page,
     parts,
+    part,
     table,
     css`
-      :host {
-        max-width: none;
-        padding: 0;
-      }
-      h2 {
-        display: flex;
-        align-items: center;
-        justify-content: space-between;
-      }
       .c-button {
         width: 108px;
       }
@@ -94,7 +86,7 @@ export class FfKeys extends LitElement {
         ${
           this.made
             ? nothing
-            : html`<button slot="buttons" class="primary" ?disabled=${this.action.busy} @click=${this.submit}>
+            : html`<button slot="buttons" class="primary" ?disabled=${this.action.busy} form="make">
                 ${words.create}
               </button>`
         }
@@ -144,7 +136,7 @@ export class FfKeys extends LitElement {
   }
 
   private form() {
-    return html`<form @submit=${this.make}>
+    return html`<form id="make" @submit=${this.make}>
       <div class="fields">
         <label class="all">${words.keyName}<input name="name" required autocomplete="off" /></label>
         <label
@@ -154,17 +146,12 @@ export class FfKeys extends LitElement {
         >
         <label>${words.days}<input name="days" type="number" min="1" value="90" required /></label>
       </div>
-      <button hidden></button>
     </form>`;
   }
 
   private open(): void {
     this.action.problem = '';
     this.dialog.show();
-  }
-
-  private submit(): void {
-    this.renderRoot.querySelector('form')?.requestSubmit();
   }
 
   private forget(): void {

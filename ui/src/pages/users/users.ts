@@ -147,7 +147,7 @@ export class FfUsers extends LitElement {
   private form() {
     return html`<ff-dialog heading=${words.add}>
       ${this.action.problem ? html`<ff-notice kind="error" heading=${this.action.problem}></ff-notice>` : nothing}
-      <form @submit=${this.add}>
+      <form id="add" @submit=${this.add}>
         <div class="fields">
           <label>${words.email}<input name="email" type="email" required autocomplete="off" /></label>
           <label>${words.name}<input name="name" required autocomplete="off" /></label>
@@ -170,21 +170,14 @@ export class FfUsers extends LitElement {
             /><span class="help">${words.passwordHelp}</span></label
           >
         </div>
-        <button hidden></button>
       </form>
-      <button slot="buttons" class="primary" ?disabled=${this.action.busy} @click=${this.submit}>
-        ${words.create}
-      </button>
+      <button slot="buttons" class="primary" ?disabled=${this.action.busy} form="add">${words.create}</button>
     </ff-dialog>`;
   }
 
   private open(): void {
     this.action.problem = '';
     this.dialog.show();
-  }
-
-  private submit(): void {
-    this.renderRoot.querySelector('form')?.requestSubmit();
   }
 
   private async add(event: SubmitEvent): Promise<void> {
