@@ -3,7 +3,7 @@
 Both ends use it. All reading and writing happens in the pump's turns, so the methods of ``Link`` only queue and never block; whoever holds
 the link calls ``tick`` about once a second, which pings, ends a close that the peer does not answer, and gives up a peer that takes nothing.
 
-The socket is duck-typed: ``recv`` and ``send`` must answer at once, with BlockingIOError when there is nothing to do. gevent's own sockets
+The socket is duck-typed: ``recv``, ``recv_into`` and ``send`` must answer at once, with BlockingIOError when there is nothing to do. gevent's own sockets
 wait inside these calls instead, so give a plain socket over a duplicate of the descriptor (``actors.kernel.sockets.plain_socket``).
 
 Messages are serialised one at a time, when the socket takes the one before: what is queued costs no second copy, texts overtake, and
@@ -35,8 +35,11 @@ from fileflux.protocol.websocket_reader import CLOSE_POLICY, WebSocketReader
 __all__ = ["UpgradeRefusedError", "WebSocketLink", "client_handshake", "server_accept"]
 
 RECEIVE_BYTES: Final = 256 * KIB
+RECEIVE_REST: Final = MIB
 SEND_BYTES: Final = MIB
 """Per turn of the pump."""
+SEND_REST: Final = 4 * KIB
+"""Less than this is left for the next turn: the first bytes of a frame are not worth a call."""
 REASON_BYTES: Final = 123
 """A close frame has room for no more (RFC 6455 §5.5)."""
 CLOSE_ABNORMAL: Final = 1006
@@ -47,6 +50,7 @@ class StreamSocket(Protocol):
 
     def fileno(self) -> int: ...
     def recv(self, size: int, /) -> bytes: ...
+    def recv_into(self, room: memoryview, /) -> int: ...
     def send(self, data: memoryview, /) -> int: ...
     def shutdown(self, how: int, /) -> None: ...
     def close(self) -> None: ...
@@ -107,7 +111,8 @@ class WebSocketLink:
         self._closing_since: float | None = None
         self._reader = WebSocketReader(self._protocol, limits, clock, self._violated)
         self._reader.take(pending)
-        self._receive_into: Callable[[memoryview], int] | None = getattr(sock, "recv_into", None)
+        # TLS decrypts whole records only, and says how much room that takes.
+        self._room_min: int = getattr(sock, "recv_into_min", 1)
         # Out
         self._texts: deque[str] = deque()
         self._binaries: deque[_Outgoing] = deque()
@@ -226,13 +231,14 @@ class WebSocketLink:
             if self._handler is not None:
                 self._handler.on_life()
         self._parse()
+        self._receive_rest()
 
     def writable(self) -> None:
         """The socket takes bytes. For the pump."""
         if self._reader.behind:
             self._parse()
         budget = SEND_BYTES
-        while budget > 0 and not self._finished:
+        while budget >= SEND_REST and not self._finished:
             if self._wire_view is None and not self._load():
                 self._unsent.drained()
                 self._progress_at = self._clock.monotonic()
@@ -268,14 +274,36 @@ class WebSocketLink:
 
     def _receive(self) -> int:
         """Read the socket once; how many bytes came, 0 at its end."""
-        if self._receive_into is not None and (room := self._reader.room) is not None:
-            count = self._receive_into(room)
+        if (room := self._room()) is not None:
+            count = self._sock.recv_into(room)
             self._reader.filled(count)
             return count
         data = self._sock.recv(RECEIVE_BYTES)
         if data:
             self._reader.take(data)
         return len(data)
+
+    def _room(self) -> memoryview | None:
+        room = self._reader.room
+        return room if room is not None and len(room) >= self._room_min else None
+
+    def _receive_rest(self) -> None:
+        """Of a large frame that has begun: most of it is there as well, and a turn of its own costs as much as to copy 256 KiB."""
+        budget = RECEIVE_REST
+        while budget > 0 and not self._finished and (room := self._room()) is not None:
+            try:
+                count = self._sock.recv_into(room)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._lost(error)
+                return
+            if not count:
+                # The end, which the next turn finds again.
+                return
+            self._reader.filled(count)
+            self._parse()
+            budget -= count
 
     def _parse(self) -> None:
         if self._handler is not None:

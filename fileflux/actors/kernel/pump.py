@@ -3,7 +3,8 @@
 A greenlet per socket does not share the loop fairly: gevent runs dozens of ready greenlets before it looks at clock and sockets again, and
 with 8 MiB messages fifty busy sockets make a timer 350 ms late. Here sockets that are ready queue up in one FIFO. Each has one bounded
 turn (about 1 MiB); after a millisecond of turns the pump gives way to the whole loop. The watchers of a socket are armed for one event and
-armed again after its turn, so a socket is in the queue at most once for each direction.
+armed again after its turn, so a socket is in the queue at most once for each direction. What has something to send for the first time is
+queued without asking the system: that the socket is full it hears from ``send``.
 """
 
 from __future__ import annotations
@@ -69,10 +70,12 @@ class Channel:
         return self._closed
 
     def want_write(self, wanted: bool) -> None:
-        """Say whether ``writable`` should be called whenever the socket takes bytes. Off at first; reading is always on."""
+        """Say whether ``writable`` should be called: once at its next turn, for a socket that had nothing to send mostly takes bytes, then whenever
+        it does. Off at first; reading is always on."""
         self.wants_write = wanted
-        if wanted and not self._closed:
-            self._arm(WRITE)
+        if wanted and not self._closed and WRITE not in self._armed:
+            self._armed.add(WRITE)
+            self._pump.enqueue(self, WRITE)
 
     def close(self) -> None:
         """Stop watching; no handler call follows. Call it before the socket is closed; it does not close the socket."""

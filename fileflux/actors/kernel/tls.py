@@ -28,6 +28,9 @@ RECEIVE_BYTES: Final = RECORD_BYTES
 SEND_BYTES: Final = 64 * KIB
 """Encrypted at once, for one call of the socket; what it does not take waits in memory."""
 
+BULK_BYTES: Final = 256 * KIB
+"""As SEND_BYTES, for the pump, whose data comes in pieces of 1 MiB: a call of the socket costs as much as to copy 64 KiB."""
+
 _clock = SystemClock()
 
 
@@ -106,6 +109,7 @@ class TlsStream:
     """
 
     __slots__ = ("_accepted", "_engine", "_plain")
+    recv_into_min: Final = 2 * RECORD_BYTES
 
     def __init__(self, plain: socket.socket | TlsStream, engine: TlsEngine) -> None:
         self._plain = plain
@@ -136,12 +140,32 @@ class TlsStream:
             self._flush_own()
         if plain:
             if engine.ended and data:
-                # The goodbye came along, and behind it the connection may stay open: make it readable once more.
-                with suppress(OSError):
-                    self._plain.shutdown(socket.SHUT_RD)
+                self._make_readable()
             return plain
         if engine.ended:
             return b""
+        raise BlockingIOError
+
+    def recv_into(self, room: memoryview, /) -> int:
+        """As ``recv``, for a ``room`` of at least ``recv_into_min`` bytes: decrypted where it belongs."""
+        engine = self._engine
+        if engine.ended and not engine.unread:
+            return 0
+        data = self._plain.recv(min(len(room) - RECORD_BYTES, BULK_BYTES))
+        if not data:
+            plain = engine.decrypt(data)
+            room[: len(plain)] = plain
+            return len(plain)
+        try:
+            count = engine.decrypt_into(data, room)
+        finally:
+            self._flush_own()
+        if count:
+            if engine.ended:
+                self._make_readable()
+            return count
+        if engine.ended:
+            return 0
         raise BlockingIOError
 
     def send(self, data: Buffer, /) -> int:
@@ -151,7 +175,7 @@ class TlsStream:
         """
         self._flush()
         if not self._accepted:
-            self._accepted = self._engine.encrypt(memoryview(data)[:SEND_BYTES])
+            self._accepted = self._engine.encrypt(memoryview(data)[:BULK_BYTES])
             self._flush()
         accepted, self._accepted = self._accepted, 0
         return accepted
@@ -184,6 +208,11 @@ class TlsStream:
             self._engine.unsent = ciphertext[sent:]
         if sent < len(ciphertext):
             raise BlockingIOError
+
+    def _make_readable(self) -> None:
+        """The peer's goodbye came along with its last bytes, and behind it the connection may stay open: nothing would tell the pump."""
+        with suppress(OSError):
+            self._plain.shutdown(socket.SHUT_RD)
 
     def _flush_own(self) -> None:
         """What TLS itself has to say (an alert, new keys, close_notify): it goes when there is room, at the latest with the next data."""
