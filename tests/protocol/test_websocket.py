@@ -34,9 +34,9 @@ def sockets() -> tuple[socket.socket, socket.socket]:
 
 
 class SocketPair:
-    def __init__(self) -> None:
+    def __init__(self, ends: Any = None) -> None:
         self.pump = SelectPump()
-        self.sockets = sockets()
+        self.sockets = ends or sockets()
         self.left = WebSocketLink(self.sockets[0], "client", self.pump, DEFAULT_LIMITS, SystemClock(), "hub")
         self.right = WebSocketLink(self.sockets[1], "server", self.pump, DEFAULT_LIMITS, SystemClock(), "agent")
 

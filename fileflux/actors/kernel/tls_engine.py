@@ -110,14 +110,20 @@ class _RecordMeter:
     def follow(self, data: memoryview, start: int) -> tuple[int, bool]:
         """Where the record that goes on at ``start`` ends in ``data``, or else the end of ``data``; and whether it is whole then."""
         if not self._missing:
-            wanted = _HEAD_BYTES - len(self._head)
-            head = self._head + bytes(data[start : start + wanted])
-            if len(head) < _HEAD_BYTES:
-                self._head = head
-                return len(data), False
-            self._head = b""
-            start += wanted
-            self._missing = int.from_bytes(head[3:], "big")
+            behind = start + _HEAD_BYTES
+            if not self._head and behind <= len(data):
+                # Nearly every record of bulk data.
+                self._missing = data[start + 3] << 8 | data[start + 4]
+                start = behind
+            else:
+                wanted = _HEAD_BYTES - len(self._head)
+                head = self._head + bytes(data[start : start + wanted])
+                if len(head) < _HEAD_BYTES:
+                    self._head = head
+                    return len(data), False
+                self._head = b""
+                start += wanted
+                self._missing = int.from_bytes(head[3:], "big")
             if not self._missing:
                 return start, True
         end = start + self._missing
@@ -203,30 +209,27 @@ class TlsEngine:
         filled = len(self.unread)
         room[:filled], self.unread = self.unread, b""
         view = memoryview(data)
-        follow, write, read = self._meter.follow, self._incoming.write, self._read_into
+        follow, write, read = self._meter.follow, self._incoming.write, self._tls.read
         size, at = len(view), 0
-        while at < size:
+        while at < size and not self.ended:
             start = at
             at, whole = follow(view, at)
             write(view[start:at])
-            if whole:
-                filled += read(room[filled:])
+            if not whole:
+                continue
+            try:
+                # With a buffer the library answers with a number; the stubs know only the call without one.
+                count: int = read(RECORD_BYTES, room[filled:])  # type: ignore[assignment]  # see above
+            except ssl.SSLWantReadError:
+                # A record of TLS's own, such as new keys.
+                continue
+            except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                count = 0
+            except ssl.SSLError as error:
+                raise explain(error) from None
+            self.ended = not count
+            filled += count
         return filled
-
-    def _read_into(self, room: memoryview) -> int:
-        if self.ended:
-            return 0
-        try:
-            # With a buffer the library answers with a number; the stubs know only the call without one.
-            count: int = self._tls.read(RECORD_BYTES, room)  # type: ignore[assignment]  # see above
-        except ssl.SSLWantReadError:
-            return 0
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            count = 0
-        except ssl.SSLError as error:
-            raise explain(error) from None
-        self.ended = not count
-        return count
 
     def decrypt_left(self) -> bytes:
         """Everything that can be read of what has come so far."""

@@ -8,7 +8,7 @@ import ssl
 import pytest
 
 from fileflux.actors.kernel.tls import client_context
-from fileflux.actors.kernel.tls_engine import TlsEngine, TlsError, TlsFailure, explain
+from fileflux.actors.kernel.tls_engine import RECORD_BYTES, TlsEngine, TlsError, TlsFailure, explain
 from tests.certificates import Authority
 
 pytestmark = pytest.mark.unit
@@ -48,8 +48,9 @@ def test_everything_that_came_is_decrypted_and_nothing_waits(ends) -> None:
     assert not server.ended
 
 
+@pytest.mark.parametrize("into", [False, True])
 @pytest.mark.parametrize("seed", range(5))
-def test_it_does_not_matter_where_the_connection_cuts(ends, seed: int) -> None:
+def test_it_does_not_matter_where_the_connection_cuts(ends, seed: int, into: bool) -> None:
     client, server = ends
     chance = random.Random(seed)
     sent, wire = b"", b""
@@ -61,7 +62,7 @@ def test_it_does_not_matter_where_the_connection_cuts(ends, seed: int) -> None:
     found = b""
     while wire:
         cut = chance.choice((1, 4, 5, 6, 1000, 16_384, 50_000, 300_000))
-        found += server.decrypt(wire[:cut])
+        found += decrypted_into(server, wire[:cut]) if into else server.decrypt(wire[:cut])
         wire = wire[cut:]
     assert found == sent
 
@@ -86,6 +87,24 @@ def test_small_reads_lose_nothing(ends) -> None:
     assert server.decrypt_left() == b""
 
 
+def decrypted_into(engine: TlsEngine, data: bytes) -> bytes:
+    room = bytearray(len(data) + RECORD_BYTES)
+    return bytes(room[: engine.decrypt_into(data, memoryview(room))])
+
+
+def test_decrypting_into_memory_gives_what_was_left_first_and_sees_the_end(ends) -> None:
+    client, server = ends
+    client.encrypt(b"0123456789")
+    carry(client, server)
+    assert server.read(3) == b"012"
+    server.unread = server.decrypt_left()
+    client.encrypt(b"abc")
+    client.say_goodbye()
+    assert decrypted_into(server, bytes(client.take_ciphertext())) == b"3456789abc"
+    assert server.ended
+    assert decrypted_into(server, b"more") == b""
+
+
 @pytest.mark.parametrize("polite", [True, False])
 def test_the_end_with_and_without_a_goodbye(ends, polite: bool) -> None:
     client, server = ends
@@ -100,13 +119,14 @@ def test_the_end_with_and_without_a_goodbye(ends, polite: bool) -> None:
     assert server.read(10) == b""
 
 
-def test_a_changed_byte_is_broken(ends) -> None:
+@pytest.mark.parametrize("into", [False, True])
+def test_a_changed_byte_is_broken(ends, into: bool) -> None:
     client, server = ends
     client.encrypt(b"x" * 50)
     wire = bytearray(client.take_ciphertext())
     wire[-1] ^= 1
     with pytest.raises(TlsError) as caught:
-        server.decrypt(bytes(wire))
+        decrypted_into(server, bytes(wire)) if into else server.decrypt(bytes(wire))
     assert caught.value.failure is TlsFailure.BROKEN
     assert server.has_ciphertext, "the alert for the peer"
 
