@@ -15,9 +15,10 @@ from fileflux.protocol.limits import BUNDLE_BYTES
 from fileflux.protocol.ranges import RangeSet
 from flux_agent.transfer.digest import ChunkDigest
 from flux_agent.transfer.effects import Effect, RunTask, SendItem
-from flux_agent.transfer.machine import Machine, out_of_place
+from flux_agent.transfer.machine import Machine
 from flux_agent.transfer.regions import Slot
 from flux_agent.transfer.sink import Claims
+from flux_agent.transfer.steps import out_of_place
 
 
 class State(Enum):
@@ -83,7 +84,7 @@ class BundleSink(Machine):
         if self._is_closing():
             return False, []
         if self.state is State.OPENING:
-            raise out_of_place(self, "a frame", "opening")
+            raise out_of_place(self.wire_id, "a frame", "opening")
         check_geometry(header, self.size, BUNDLE_BYTES)
         if self.state in (State.WRITTEN, State.COMMITTING):
             return False, self._acked()
@@ -112,7 +113,7 @@ class BundleSink(Machine):
         del ranges, now
         if self._is_closing():
             return []
-        raise out_of_place(self, "chunk_same", "a bundle")
+        raise out_of_place(self.wire_id, "chunk_same", "a bundle")
 
     def resumed(self) -> list[Effect]:
         return []
@@ -123,7 +124,7 @@ class BundleSink(Machine):
         if self._is_closing():
             return []
         if self.state is not State.WRITTEN:
-            raise out_of_place(self, "transfer_commit", self.state.name.lower())
+            raise out_of_place(self.wire_id, "transfer_commit", self.state.name.lower())
         if item.size != self.size or item.chunk_digest != self._digest.hexdigest():
             return self.fail("stale_have", "what is on disk here is not what the source read", retryable=True)
         self.state = State.COMMITTING

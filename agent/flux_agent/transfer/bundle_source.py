@@ -11,10 +11,10 @@ from fileflux.protocol.limits import BUNDLE_BYTES, Limits
 from fileflux.protocol.ranges import RangeSet
 from flux_agent.transfer.effects import Effect, RunTask
 from flux_agent.transfer.effort import Effort
-from flux_agent.transfer.machine import out_of_place
 from flux_agent.transfer.regions import Slot
 from flux_agent.transfer.source import SourceMachine
 from flux_agent.transfer.source_state import Event
+from flux_agent.transfer.steps import out_of_place
 
 
 class BundleSource(SourceMachine):
@@ -42,12 +42,12 @@ class BundleSource(SourceMachine):
         self._alone: list[int] = []
 
     def begin(self) -> list[Effect]:
-        self._step(Event.OPENED)
+        self._steps.step(Event.OPENED)
         return []
 
     def have_page(self, first: int, hashes: memoryview, now: float) -> list[Effect]:
         del hashes, now
-        raise out_of_place(self, f"have page from {first}", "a bundle")
+        raise out_of_place(self.wire_id, f"have page from {first}", "a bundle")
 
     def _read_chunk(self, index: int, slot: Slot) -> RunTask:
         bundle = self._bundle

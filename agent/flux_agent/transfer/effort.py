@@ -40,7 +40,7 @@ HOLD_MAX_S: Final = 300.0
 
 
 class Effort:
-    """Tell it of bytes that left, and of whether frames wait behind them; read ``level``."""
+    """Tell it of bytes that the link has carried, and whenever it begins or ceases to be what is waited for; read ``level``."""
 
     def __init__(self) -> None:
         self.level = Level.FAST
@@ -55,7 +55,7 @@ class Effort:
         self._hold_s = HOLD_S
 
     def sent(self, length: int, now: float, *, waiting: bool) -> None:
-        """``length`` bytes went to the link; ``waiting``: there are frames that it, or the window, does not take yet."""
+        """The link has carried ``length`` bytes more; ``waiting``: from now on it is busy, or frames wait for it or the window."""
         if not self._waiting and now - self._last > GAP_S:
             self.idle()
         if self._began is None:

@@ -31,6 +31,11 @@ class Stages:
     write: float = 0.0
     sync: float = 0.0
 
+    def add(self, microseconds: dict[str, int]) -> None:
+        """Of one task, by stage."""
+        for name, spent in microseconds.items():
+            setattr(self, name, getattr(self, name) + spent / 1e6)
+
     def shown(self) -> m.StageTimes:
         return m.StageTimes(*(int(getattr(self, name) * 1000) for name in self.__slots__))
 
@@ -171,12 +176,3 @@ class Machine(ABC):
 def printable(message: str) -> str:
     """Text that the codec accepts: bounded, without NUL and lone surrogates."""
     return message[:MESSAGE_MAX].replace("\0", "?").encode("utf-8", "replace").decode("utf-8")
-
-
-def out_of_place(machine: Machine, what: str, state: str) -> RemoteProtocolError:
-    """The hub's message does not fit the state."""
-    return RemoteProtocolError(
-        f"{what} for transfer {machine.wire_id} is not expected now: it is {state}",
-        code="out_of_place",
-        field="transfer_id",
-    )

@@ -104,7 +104,7 @@ class FrameSender:
 
     def _fill(self) -> None:
         batch: list[bytes] = []
-        size = left = 0
+        size = 0
         while self._ready and self._link is not None and not self.paused:
             piece_size = self._pieces.size
             if self._link.queued_bytes + size >= QUEUED_PIECES * piece_size:
@@ -117,7 +117,6 @@ class FrameSender:
                     self._stalled.add(machine)
                 continue
             self._ready.append(machine)
-            left += len(out.data)
             if out.whole and len(out.data) <= SMALL_FRAME:
                 batch.append(bytes(out.data))
                 size += len(out.data)
@@ -129,8 +128,19 @@ class FrameSender:
             self._apply(machine, machine.taken(out, self._clock.monotonic()))
         if batch:
             self._send(b"".join(batch), 0)
-        waiting = bool(self._stalled) or any(machine.waits for machine in self._ready)
-        self.effort.sent(left, self._clock.monotonic(), waiting=waiting)
+        self._measure(0, self._clock.monotonic())
+
+    def _measure(self, sent: int, now: float) -> None:
+        self.effort.sent(sent, now, waiting=self._busy_link or self._waits)
+
+    @property
+    def _busy_link(self) -> bool:
+        return self._link is not None and self._link.queued_bytes > 0
+
+    @property
+    def _waits(self) -> bool:
+        """There is more to send than the link or a window takes."""
+        return bool(self._stalled) or any(machine.waits for machine in self._ready)
 
     def _send(self, data: bytes, tag: int) -> None:
         link = self._link
@@ -141,7 +151,9 @@ class FrameSender:
 
         def sent() -> None:
             if link is self._link:
-                self._pieces.sent(len(data), self._clock.monotonic())
+                now = self._clock.monotonic()
+                self._pieces.sent(len(data), now)
+                self._measure(len(data), now)
                 self._ask()
 
         link.send_binary(data, tag=tag, on_sent=sent)

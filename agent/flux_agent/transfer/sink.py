@@ -17,9 +17,10 @@ from fileflux.protocol.limits import Limits
 from flux_agent.transfer.digest import ChunkDigest
 from flux_agent.transfer.effects import Effect, RunTask, SendHavePage, SendItem
 from flux_agent.transfer.hashes import HaveHashes, WholeHash
-from flux_agent.transfer.machine import Machine, out_of_place
+from flux_agent.transfer.machine import Machine
 from flux_agent.transfer.regions import Slot
 from flux_agent.transfer.sink_state import Event, State, step
+from flux_agent.transfer.steps import Steps, out_of_place
 from flux_agent.transfer.synced import SyncGroups
 
 COPIES_PER_TURN = 1024
@@ -40,7 +41,7 @@ class SinkMachine(Machine):
         self.request = request
         self._limits = limits
         self._claims = claims
-        self.state = State.OPENING
+        self._steps = Steps(request.transfer_id, State.OPENING, step, (State.CLOSING, State.CLOSED))
         self.final_path: str | None = None
         self.size = request.size
         self.total = total_chunks(request.size, request.chunk_size)
@@ -62,6 +63,10 @@ class SinkMachine(Machine):
     def parts(self) -> tuple[str, ...]:
         """What it writes to: one part."""
         return (self.request.part or "",)
+
+    @property
+    def state(self) -> State:
+        return self._steps.state
 
     @property
     def closed(self) -> bool:
@@ -98,7 +103,7 @@ class SinkMachine(Machine):
 
     def wants(self, header: FrameHeader, now: float) -> tuple[bool, list[Effect]]:
         """Whether the frame that begins is to be taken in. Raises RemoteProtocolError for one that cannot be of this file."""
-        if not self._hub_step(Event.FRAME):
+        if not self._steps.heard(Event.FRAME):
             return False, []
         check_geometry(header, self.size, self.request.chunk_size)
         index = header.index
@@ -119,22 +124,22 @@ class SinkMachine(Machine):
 
     def same(self, ranges: m.Ranges, now: float) -> list[Effect]:
         """The source found these chunks equal to what the have pages said."""
-        if not self._hub_step(Event.SAME):
+        if not self._steps.heard(Event.SAME):
             return []
         for first, last in ranges:
             if last >= self._have.count:
-                raise out_of_place(self, f"chunk_same up to {last}", f"at {self._have.count} hashes")
+                raise out_of_place(self.wire_id, f"chunk_same up to {last}", f"at {self._have.count} hashes")
             self._copies.append((first, last))
         return self._advance(now)
 
     def resumed(self) -> list[Effect]:
         """A link changed. Half-received frames are the engine's to forget; what is whole here goes on."""
-        self._hub_step(Event.RESUMED)
+        self._steps.heard(Event.RESUMED)
         return []
 
     def committed(self, item: m.TransferCommitItem, now: float) -> list[Effect]:
         """Both ends agree, says the hub: publish."""
-        if not self._hub_step(Event.COMMIT):
+        if not self._steps.heard(Event.COMMIT):
             return []
         self._commit = item
         whole = self._groups.synced_count == self.total and self._digest.whole
@@ -149,8 +154,8 @@ class SinkMachine(Machine):
         return self._close()
 
     def link_lost(self) -> list[Effect]:
-        if step(self.state, Event.LINK_LOST) is not None:
-            self._step(Event.LINK_LOST)
+        if self._steps.allows(Event.LINK_LOST):
+            self._steps.step(Event.LINK_LOST)
         return []
 
     # Time
@@ -199,16 +204,16 @@ class SinkMachine(Machine):
         if self._claims.setdefault(final_path, self.wire_id) != self.wire_id:
             return self.fail("busy", f"another transfer is writing {final_path}", retryable=True)
         self.final_path = final_path
-        self._step(Event.OPENED)
+        self._steps.step(Event.OPENED)
         if not self._have.count:
-            self._step(Event.COMPARED)
+            self._steps.step(Event.COMPARED)
         return [accept, *self._advance(now)]
 
     def _have_hashed(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
         pages = self._have.hashed(task.context, bytes.fromhex(value["hashes"]), bytes.fromhex(value["quick"]))
         effects: list[Effect] = [SendHavePage(first, hashes) for first, hashes in pages]
         if self._have.complete:
-            self._step(Event.COMPARED)
+            self._steps.step(Event.COMPARED)
         return [*effects, *self._advance(now)]
 
     def _wrote(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
@@ -359,7 +364,7 @@ class SinkMachine(Machine):
         return [SendItem(m.ChunkAck, m.ChunksItem(self.wire_id, ranges))] if ranges else []
 
     def _close(self) -> list[Effect]:
-        self._step(Event.ENDED)
+        self._steps.step(Event.ENDED)
         return self._drained()
 
     def _drained(self) -> list[Effect]:
@@ -373,7 +378,7 @@ class SinkMachine(Machine):
         return {"wire": self.wire_id, "handle": self.handle, "discard": False}
 
     def _close_now(self) -> None:
-        self._step(Event.DRAINED)
+        self._steps.step(Event.DRAINED)
         if self.final_path is not None:
             self._claims.pop(self.final_path, None)
 
@@ -383,18 +388,3 @@ class SinkMachine(Machine):
 
     def _is_closing(self) -> bool:
         return self.state in (State.CLOSING, State.CLOSED)
-
-    def _hub_step(self, event: Event) -> bool:
-        """False when the message is merely late. Raises RemoteProtocolError when it is out of place."""
-        if self._is_closing():
-            return False
-        if step(self.state, event) is None:
-            raise out_of_place(self, event.name.lower(), self.state.name.lower())
-        self._step(event)
-        return True
-
-    def _step(self, event: Event) -> None:
-        following = step(self.state, event)
-        if following is None:
-            raise AssertionError(f"{event.name} in {self.state.name}")
-        self.state = following

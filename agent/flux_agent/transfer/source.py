@@ -20,11 +20,12 @@ from flux_agent.transfer.digest import ChunkDigest
 from flux_agent.transfer.effects import DropUnsent, Effect, FramesReady, NeedSlot, RunTask, SendItem
 from flux_agent.transfer.effort import Effort
 from flux_agent.transfer.hashes import WholeHash
-from flux_agent.transfer.machine import Machine, out_of_place
+from flux_agent.transfer.machine import Machine
 from flux_agent.transfer.plan import ChunkPlan
 from flux_agent.transfer.ready import Frame, Outgoing
 from flux_agent.transfer.regions import Slot
 from flux_agent.transfer.source_state import Event, State, step
+from flux_agent.transfer.steps import Steps, out_of_place
 
 
 class SourceMachine(Machine):
@@ -37,7 +38,7 @@ class SourceMachine(Machine):
         self.request = request
         self._limits = limits
         self._effort = effort or Effort()
-        self.state = State.OPENING
+        self._steps = Steps(request.transfer_id, State.OPENING, step, (State.CLOSING, State.CLOSED))
         self._digest = ChunkDigest(1)
         self._have = bytearray()
         self._window = SendWindow()
@@ -58,6 +59,10 @@ class SourceMachine(Machine):
         self._completed = False
         self._moved = RangeSet()
         self._bytes = 0
+
+    @property
+    def state(self) -> State:
+        return self._steps.state
 
     @property
     def closed(self) -> bool:
@@ -85,11 +90,13 @@ class SourceMachine(Machine):
 
     def have_page(self, first: int, hashes: memoryview, now: float) -> list[Effect]:
         """Hashes of what the destination holds; pages come in order without gaps."""
-        if not self._hub_step(Event.HAVE):
+        if not self._steps.heard(Event.HAVE):
             return []
         count = len(hashes) // HASH_SIZE
         if first * HASH_SIZE != len(self._have) or first + count > self.total:
-            raise out_of_place(self, f"have page from {first}", f"at {len(self._have) // HASH_SIZE} of {self.total}")
+            raise out_of_place(
+                self.wire_id, f"have page from {first}", f"at {len(self._have) // HASH_SIZE} of {self.total}"
+            )
         self._have += hashes
         early = self._early_resume
         if early is None or len(self._have) < early.have_count * HASH_SIZE:
@@ -99,12 +106,14 @@ class SourceMachine(Machine):
     def resumed(self, item: m.TransferResumeItem, now: float) -> list[Effect]:
         """Start, or go on after a link change: what is not ``acked`` is to be sent, ``received`` is what counts as sent."""
         if item.have_count > self.total:
-            raise out_of_place(self, f"transfer_resume with {item.have_count} hashes", f"of {self.total} chunks")
+            raise out_of_place(
+                self.wire_id, f"transfer_resume with {item.have_count} hashes", f"of {self.total} chunks"
+            )
         if self.state is State.WAITING and len(self._have) < item.have_count * HASH_SIZE:
             # Control messages overtake data on a link: the pages are on their way.
             self._early_resume = item
             return []
-        if not self._hub_step(Event.RESUMED):
+        if not self._steps.heard(Event.RESUMED):
             return []
         self._early_resume = None
         self._window.reset(item.received, max(item.up_to, self._early_up_to))
@@ -115,7 +124,7 @@ class SourceMachine(Machine):
 
     def granted(self, item: m.WindowItem, now: float) -> list[Effect]:
         """The window grew."""
-        if not self._hub_step(Event.GRANTED):
+        if not self._steps.heard(Event.GRANTED):
             return []
         if self.state is State.WAITING:
             self._early_up_to = max(self._early_up_to, item.up_to)
@@ -132,8 +141,8 @@ class SourceMachine(Machine):
     def chunk_wanted(self, index: int, now: float) -> list[Effect]:
         """The destination refused a chunk: read and send it again."""
         if index >= self.total:
-            raise out_of_place(self, f"chunk_request {index}", f"of {self.total} chunks")
-        if not self._hub_step(Event.CHUNK_WANTED):
+            raise out_of_place(self.wire_id, f"chunk_request {index}", f"of {self.total} chunks")
+        if not self._steps.heard(Event.CHUNK_WANTED):
             return []
         self._plan.again(index)
         return self._advance(now)
@@ -146,9 +155,9 @@ class SourceMachine(Machine):
         """The file stands at the destination, and what becomes of it here is asked for apart from this."""
         if self._is_closing():
             return []
-        if not self._completed or step(self.state, Event.RELEASED) is None:
-            raise out_of_place(self, "transfer_release", self.state.name.lower())
-        self._step(Event.RELEASED)
+        if not self._completed or not self._steps.allows(Event.RELEASED):
+            raise out_of_place(self.wire_id, "transfer_release", self.state.name.lower())
+        self._steps.step(Event.RELEASED)
         self._stop_sending()
         return [SendItem(m.TransferReleased, m.TransferReleasedItem(self.wire_id)), *self._drained()]
 
@@ -157,8 +166,8 @@ class SourceMachine(Machine):
 
     def link_lost(self) -> list[Effect]:
         """Nothing can be sent until ``resumed``; what is in flight is given up."""
-        if step(self.state, Event.LINK_LOST) is not None:
-            self._step(Event.LINK_LOST)
+        if self._steps.allows(Event.LINK_LOST):
+            self._steps.step(Event.LINK_LOST)
             self._stop_sending()
             self._pass += 1
         return []
@@ -193,8 +202,10 @@ class SourceMachine(Machine):
 
     @property
     def waits(self) -> bool:
-        """A frame, or what is left of one, waits for the link or the window."""
-        return bool(self._ready) and self.state is State.MOVING and not self._paused
+        """A frame, or what is left of one, waits for the link or the window, or the next is not read because the window has no room for it."""
+        if self.state is not State.MOVING or self._paused:
+            return False
+        return bool(self._ready) or (self._plan.left > self._slots_wanted and not self._fits_window)
 
     def take(self, piece_size: int, now: float) -> Outgoing | None:
         """The next bytes to send, at most ``piece_size`` and what the window allows. After sending them call ``taken``."""
@@ -241,7 +252,7 @@ class SourceMachine(Machine):
 
     def _opened(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
         del task, now
-        self._step(Event.OPENED)
+        self._steps.step(Event.OPENED)
         self.handle = value["handle"]
         self.size = value["size"]
         self.total = total_chunks(self.size, self.request.chunk_size)
@@ -262,10 +273,7 @@ class SourceMachine(Machine):
         if slot is None:
             raise AssertionError("source_chunk without a slot")
         self._reading -= 1
-        times = value["times"]
-        self.times.read += times["read"] / 1e6
-        self.times.hash += times["hash"] / 1e6
-        self.times.compress += times["compress"] / 1e6
+        self.times.add(value["times"])
         same_again = self._digest.add(index, bytes.fromhex(value["sha"]))
         effects: list[Effect] = []
         if not same_again or of_pass != self._pass or value["same"]:
@@ -314,18 +322,25 @@ class SourceMachine(Machine):
         if upto is not None:
             effects.append(self._run("source_hash", handle=self.handle, upto=upto))
         if not (self._plan.left or self._slots_wanted or self._reading or self._ready or self._hash_missing()):
-            self._step(Event.ALL_SENT)
+            self._steps.step(Event.ALL_SENT)
             effects.extend(self._check())
         return effects
 
     def _may_read_ahead(self) -> bool:
         if self._paused or self._plan.left <= self._slots_wanted:
             return False
-        ahead = self._slots_wanted + self._reading + len(self._ready)
-        if ahead == 0:
+        return self._ahead < 2 * self._limits.worker_in_flight and self._fits_window
+
+    @property
+    def _ahead(self) -> int:
+        return self._slots_wanted + self._reading + len(self._ready)
+
+    @property
+    def _fits_window(self) -> bool:
+        """Whether another frame may be made: one that is whole within the window leaves its slot as the link takes it, others would fill all memory."""
+        if not self._ahead:
             return self._window.room > 0
-        # A frame that is whole within the window leaves its slot as the link takes it. Others would fill all memory while they wait.
-        return ahead < 2 * self._limits.worker_in_flight and self._pending + self._frame_max <= self._window.room
+        return self._pending + self._frame_max <= self._window.room
 
     def _wants_hash(self) -> bool:
         # A chunk hash of a file of one chunk is its file hash.
@@ -344,7 +359,7 @@ class SourceMachine(Machine):
         return [self._run("source_check", handle=self.handle)]
 
     def _complete(self) -> list[Effect]:
-        self._step(Event.CHECKED)
+        self._steps.step(Event.CHECKED)
         if self._completed:
             return []
         if not self._digest.whole:
@@ -374,27 +389,12 @@ class SourceMachine(Machine):
         self._stalled_at = None
 
     def _close(self) -> list[Effect]:
-        self._step(Event.ENDED)
+        self._steps.step(Event.ENDED)
         self._stop_sending()
         return [DropUnsent(), *self._drained()]
 
     def _close_now(self) -> None:
-        self._step(Event.DRAINED)
+        self._steps.step(Event.DRAINED)
 
     def _is_closing(self) -> bool:
         return self.state in (State.CLOSING, State.CLOSED)
-
-    def _hub_step(self, event: Event) -> bool:
-        """False when the message is merely late. Raises RemoteProtocolError when it is out of place."""
-        if self._is_closing():
-            return False
-        if step(self.state, event) is None:
-            raise out_of_place(self, event.name.lower(), self.state.name.lower())
-        self._step(event)
-        return True
-
-    def _step(self, event: Event) -> None:
-        following = step(self.state, event)
-        if following is None:
-            raise AssertionError(f"{event.name} in {self.state.name}")
-        self.state = following
