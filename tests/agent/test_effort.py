@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fileflux.protocol.limits import MIB
 from flux_agent.transfer.effort import FAST_LINK, HOLD_S, SLOW_LINK, Effort, Level
 
 pytestmark = pytest.mark.unit
@@ -11,12 +12,14 @@ pytestmark = pytest.mark.unit
 STEP = 0.01
 
 
-def run(effort: Effort, rate: float, seconds: float, *, waiting: bool = True, begin: float = 0.0) -> float:
+def run(
+    effort: Effort, rate: float, seconds: float, *, waiting: bool = True, busy: bool = False, begin: float = 0.0
+) -> float:
     """Send at ``rate`` for so long; returns when it ended."""
     now = begin
     for _ in range(int(seconds / STEP)):
         now += STEP
-        effort.sent(int(rate * STEP), now, waiting=waiting)
+        effort.sent(int(rate * STEP), now, waiting=waiting, busy=busy)
     return now
 
 
@@ -85,10 +88,32 @@ def test_a_link_that_changes() -> None:
 def test_a_pause_is_no_measurement() -> None:
     effort = Effort()
     now = run(effort, 25e6, 1.0)
-    effort.sent(0, now + 0.01, waiting=False)
-    effort.sent(1000, now + 60, waiting=True)
-    effort.sent(1000, now + 60.3, waiting=True)
+    effort.sent(0, now + 0.01, waiting=False, busy=False)
+    effort.sent(1000, now + 60, waiting=True, busy=True)
+    effort.sent(1000, now + 60.3, waiting=True, busy=True)
     assert effort.level is Level.MORE
     effort.idle()
-    effort.sent(1000, now + 61, waiting=True)
+    effort.sent(1000, now + 61, waiting=True, busy=True)
+    assert effort.level is Level.MORE
+
+
+def test_a_slow_link_that_is_never_idle_is_what_is_slow_though_nothing_waits() -> None:
+    effort = Effort()
+    run(effort, 25e6, 2.0, waiting=False, busy=True)
+    assert effort.level is Level.MORE
+
+
+def test_a_quick_link_that_is_never_idle_says_nothing() -> None:
+    """Over loopback the processors hold up both ends: with more work for them it would only be slower."""
+    effort = Effort()
+    run(effort, 150e6, 2.0, waiting=False, busy=True)
+    assert effort.level is Level.NONE
+
+
+def test_a_pause_is_not_the_processors_fault() -> None:
+    effort = Effort()
+    now = run(effort, 25e6, 1.0, busy=True)
+    assert effort.level is Level.MORE
+    effort.sent(6 * MIB, now + 0.9, waiting=False, busy=False)
+    effort.sent(0, now + 0.95, waiting=False, busy=False)
     assert effort.level is Level.MORE

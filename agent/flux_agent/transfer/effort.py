@@ -31,7 +31,11 @@ MEASURE_BYTES: Final = 16 * MIB
 ENOUGH_BYTES: Final = 4 * MIB
 """Fewer say nothing of the processors: there was little to do."""
 WAITS: Final = 0.3
-"""Frames that wait for less than this part of the time: the processors are what is slow."""
+"""Frames that wait for less than this part of the time: the processors are what is slow, unless the link is a slow one and never idle."""
+BUSY: Final = 0.3
+"""A slow link that has something to carry for this part of the time is what is slow. On a quick one it says nothing: processors hold up both its ends."""
+PAUSED_S: Final = 2 * MEASURE_S
+"""A measure that took so long had a pause in it, such as the one between two files."""
 GAP_S: Final = 1.0
 """Nothing was there to be sent for so long: what was measured before says nothing any more."""
 HOLD_S: Final = 5.0
@@ -40,7 +44,7 @@ HOLD_MAX_S: Final = 300.0
 
 
 class Effort:
-    """Tell it of bytes that the link has carried, and whenever it begins or ceases to be what is waited for; read ``level``."""
+    """Tell it of bytes that the link has carried, and whenever something begins or ceases to wait for it; read ``level``."""
 
     def __init__(self) -> None:
         self.level = Level.FAST
@@ -49,13 +53,15 @@ class Effort:
         self._waiting = False
         self._waited_s = 0.0
         self._waited_bytes = 0
+        self._busy = False
+        self._busy_s = 0.0
         self._bytes = 0
         self._ceiling = Level.MORE
         self._ceiling_until = -math.inf
         self._hold_s = HOLD_S
 
-    def sent(self, length: int, now: float, *, waiting: bool) -> None:
-        """The link has carried ``length`` bytes more; ``waiting``: from now on it is busy, or frames wait for it or the window."""
+    def sent(self, length: int, now: float, *, waiting: bool, busy: bool) -> None:
+        """The link has carried ``length`` bytes more; from now on frames wait for it or the window, and it has something to carry."""
         if not self._waiting and now - self._last > GAP_S:
             self.idle()
         if self._began is None:
@@ -63,34 +69,39 @@ class Effort:
         if self._waiting:
             self._waited_s += now - self._last
             self._waited_bytes += length
+        if self._busy:
+            self._busy_s += now - self._last
         self._bytes += length
         self._last = now
-        self._waiting = waiting
+        self._waiting, self._busy = waiting, busy
         if self._bytes >= MEASURE_BYTES or now - self._began >= MEASURE_S:
             self._decide(now)
 
     def idle(self) -> None:
         """Nothing is being sent any more: what was measured says nothing of the next time."""
         self._began = None
-        self._waiting = False
-        self._waited_s, self._waited_bytes, self._bytes = 0.0, 0, 0
+        self._waiting = self._busy = False
+        self._waited_s, self._waited_bytes, self._busy_s, self._bytes = 0.0, 0, 0.0, 0
 
     def _decide(self, now: float) -> None:
         if self._began is None:
             return
         took = now - self._began
-        if self._waited_s < WAITS * took:
-            if self._bytes >= ENOUGH_BYTES:
-                self._too_much(now)
-        else:
-            rate = self._waited_bytes / max(self._waited_s, 1e-6)
-            wanted = Level.NONE if rate >= FAST_LINK else Level.FAST if rate >= SLOW_LINK else Level.MORE
-            if now >= self._ceiling_until:
-                self._ceiling = Level.MORE
-            self.level = min(wanted, self._ceiling)
-        waiting = self._waiting
+        if self._waited_s >= WAITS * took:
+            self._choose(self._waited_bytes / max(self._waited_s, 1e-6), now)
+        elif self._busy_s >= BUSY * took and self._bytes < SLOW_LINK * took:
+            self._choose(self._bytes / took, now)
+        elif self._bytes >= ENOUGH_BYTES and took < PAUSED_S:
+            self._too_much(now)
+        waiting, busy = self._waiting, self._busy
         self.idle()
-        self._began, self._last, self._waiting = now, now, waiting
+        self._began, self._last, self._waiting, self._busy = now, now, waiting, busy
+
+    def _choose(self, rate: float, now: float) -> None:
+        wanted = Level.NONE if rate >= FAST_LINK else Level.FAST if rate >= SLOW_LINK else Level.MORE
+        if now >= self._ceiling_until:
+            self._ceiling = Level.MORE
+        self.level = min(wanted, self._ceiling)
 
     def _too_much(self, now: float) -> None:
         """The link waits for the processors."""

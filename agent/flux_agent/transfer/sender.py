@@ -131,11 +131,8 @@ class FrameSender:
         self._measure(0, self._clock.monotonic())
 
     def _measure(self, sent: int, now: float) -> None:
-        self.effort.sent(sent, now, waiting=self._busy_link or self._waits)
-
-    @property
-    def _busy_link(self) -> bool:
-        return self._link is not None and self._link.queued_bytes > 0
+        busy = self._link is not None and self._link.queued_bytes > 0
+        self.effort.sent(sent, now, waiting=self._waits, busy=busy)
 
     @property
     def _waits(self) -> bool:

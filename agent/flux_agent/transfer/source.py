@@ -202,10 +202,8 @@ class SourceMachine(Machine):
 
     @property
     def waits(self) -> bool:
-        """A frame, or what is left of one, waits for the link or the window, or the next is not read because the window has no room for it."""
-        if self.state is not State.MOVING or self._paused:
-            return False
-        return bool(self._ready) or (self._plan.left > self._slots_wanted and not self._fits_window)
+        """A frame, or what is left of one, waits for the link or the window."""
+        return bool(self._ready) and self.state is State.MOVING and not self._paused
 
     def take(self, piece_size: int, now: float) -> Outgoing | None:
         """The next bytes to send, at most ``piece_size`` and what the window allows. After sending them call ``taken``."""
@@ -329,18 +327,11 @@ class SourceMachine(Machine):
     def _may_read_ahead(self) -> bool:
         if self._paused or self._plan.left <= self._slots_wanted:
             return False
-        return self._ahead < 2 * self._limits.worker_in_flight and self._fits_window
-
-    @property
-    def _ahead(self) -> int:
-        return self._slots_wanted + self._reading + len(self._ready)
-
-    @property
-    def _fits_window(self) -> bool:
-        """Whether another frame may be made: one that is whole within the window leaves its slot as the link takes it, others would fill all memory."""
-        if not self._ahead:
+        ahead = self._slots_wanted + self._reading + len(self._ready)
+        if ahead == 0:
             return self._window.room > 0
-        return self._pending + self._frame_max <= self._window.room
+        # A frame that is whole within the window leaves its slot as the link takes it. Others would fill all memory while they wait.
+        return ahead < 2 * self._limits.worker_in_flight and self._pending + self._frame_max <= self._window.room
 
     def _wants_hash(self) -> bool:
         # A chunk hash of a file of one chunk is its file hash.
