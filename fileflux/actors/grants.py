@@ -17,6 +17,7 @@ from fileflux.actors.shares import Budget, DestinationBuffer, next_grant
 from fileflux.actors.stream import PIECE_MIN, Stream
 from fileflux.clock import Clock
 from fileflux.jobs.bandwidth import Turns
+from fileflux.jobs.bottleneck import StageMeter
 from fileflux.protocol import messages as m
 from fileflux.protocol.limits import Limits
 
@@ -45,6 +46,8 @@ class Attempt:
     reported_at: float = 0.0
     last_drain: float = 0.0
     fresh_acks: list[tuple[int, int]] = field(default_factory=list)
+    stages: StageMeter = field(default_factory=StageMeter)
+    """What its agents spend their time on."""
 
 
 class Grants:

@@ -7,6 +7,7 @@ another hub too, which no event tells of: so all of it is read again every READ_
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from fileflux.bus.bus import Bus, Subscription
 from fileflux.clock import Clock
 from fileflux.errors import FluxError, UnavailableError
 from fileflux.jobs.bandwidth import Bandwidth, lowest
+from fileflux.jobs.bottleneck import Bottleneck
 from fileflux.jobs.timetable import Now, Timetable
 from fileflux.storage import limits as rows
 from fileflux.storage import settings
@@ -52,13 +54,16 @@ class Ends:
 
 
 class LiveLimits:
-    """What holds now, for whoever shows it; from any greenlet. ``held_back`` says of a wire id whether it waits for bandwidth."""
+    """What holds now, for whoever shows it; from any greenlet. ``held_back`` says of a wire id whether it waits for bandwidth, ``bottleneck``
+    what it waits for most.
+    """
 
     def __init__(self) -> None:
         self.timetable: Bandwidth | None = None
         self.agents: Mapping[int, Bandwidth] = {}
         self.jobs: Mapping[int, a.JobLimits] = {}
         self.held_back: Callable[[int], bool] = lambda _: False
+        self.bottleneck: Callable[[int], Bottleneck | None] = lambda _: None
 
     def of(self, ends: Ends, job: a.JobLimits) -> Bandwidth | None:
         """Which limit holds for such a run; ``job``: what the run knows of its job, if that was not read yet."""
@@ -71,6 +76,7 @@ class LiveLimits:
         self, progress: a.LiveProgress, ends: Ends, job: a.JobLimits, wire_ids: Mapping[int, int]
     ) -> a.LiveProgress:
         """What a run shows, with the limit that holds; a transfer of ``wire_ids`` that waits for bandwidth says so."""
+        progress = self._with_bottlenecks(progress, wire_ids)
         holds = self.of(ends, job)
         if holds is None:
             return progress
@@ -81,6 +87,15 @@ class LiveLimits:
             for row_id, one in progress.transfers.items()
         }
         return replace(progress, bandwidth=holds, transfers=transfers)
+
+    def _with_bottlenecks(self, progress: a.LiveProgress, wire_ids: Mapping[int, int]) -> a.LiveProgress:
+        """Of a run it is what most of its transfers wait for."""
+        found = {row_id: self.bottleneck(wire_id) for row_id, wire_id in wire_ids.items()}
+        counted = Counter(one for one in found.values() if one is not None)
+        if not counted:
+            return progress
+        transfers = {row_id: replace(one, bottleneck=found.get(row_id)) for row_id, one in progress.transfers.items()}
+        return replace(progress, transfers=transfers, bottleneck=counted.most_common(1)[0][0])
 
 
 class Hours:

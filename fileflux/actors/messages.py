@@ -11,6 +11,7 @@ from uuid import UUID
 from fileflux.actors.kernel.ref import ActorRef, Reply
 from fileflux.bus.events import Event as BusEvent
 from fileflux.jobs.bandwidth import DEFAULT_PRIORITY, Bandwidth
+from fileflux.jobs.bottleneck import Bottleneck
 from fileflux.jobs.models import Names
 from fileflux.protocol.messages import (
     BrowseResult,
@@ -549,6 +550,7 @@ class LiveTransfer:
     bytes_wire: int
     bytes_reused: int
     completed_chunks: int
+    bottleneck: Bottleneck | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -567,6 +569,7 @@ class LiveProgress:
     bytes_reused: int
     transfers: Mapping[int, LiveTransfer] = field(default_factory=dict)
     bandwidth: Bandwidth | None = None
+    bottleneck: Bottleneck | None = None
 
 
 @dataclass(frozen=True, slots=True)

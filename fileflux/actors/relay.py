@@ -15,6 +15,7 @@ from fileflux.actors.session_port import SessionPort, SharedReceipt
 from fileflux.actors.stream import Stream
 from fileflux.clock import Clock
 from fileflux.errors import RemoteProtocolError
+from fileflux.jobs.bottleneck import Bottleneck
 from fileflux.metrics import Traffic
 from fileflux.protocol import messages as m
 from fileflux.protocol.cutting import cut_binary
@@ -88,6 +89,13 @@ class Relay(Actor[a.RelayMessage]):
         """Whether the attempt waits for bandwidth, or did a moment ago; for display."""
         attempt = self._attempts.get(wire_id)
         return attempt is not None and self._grants.held_back(attempt)
+
+    def bottleneck(self, wire_id: int) -> Bottleneck | None:
+        """What the attempt waits for most; for display. None when too little is known."""
+        attempt = self._attempts.get(wire_id)
+        if attempt is None:
+            return None
+        return "limit" if self._grants.held_back(attempt) else attempt.stages.verdict(self._clock.monotonic())
 
     def chunks(self, wire_id: int, first: int, count: int) -> list[str] | None:
         """How each of these chunks is now, for display; None when the attempt is not open or its size is not known."""
@@ -231,6 +239,9 @@ class Relay(Actor[a.RelayMessage]):
                 case m.ChunkSame():
                     for item in body.items:
                         self._same(message.port, item)
+                case m.TransferProgress():
+                    for progress in body.items:
+                        self._progressed(message.port, progress)
                 case _ if isinstance(body, Spoken):
                     self._to_runs(message, body)
                     return
@@ -270,6 +281,12 @@ class Relay(Actor[a.RelayMessage]):
             self._spoiled(found, error)
             raise error
         return found, role
+
+    def _progressed(self, port: SessionPort, item: m.TransferProgressItem) -> None:
+        attempt = self._attempts.get(item.transfer_id)
+        if attempt is not None and attempt.stream is not None and port in (attempt.source, attempt.destination):
+            queued = attempt.stream.received - attempt.stream.drained
+            attempt.stages.told(item.times, queued, self._clock.monotonic())
 
     def _acked(self, port: SessionPort, item: m.ChunksItem) -> None:
         attempt = self._attempt_of(port, item.transfer_id, "destination")

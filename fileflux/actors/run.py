@@ -207,7 +207,7 @@ class Run(Actor[a.RunMessage]):
         """Counters for display; neither yields nor changes anything, so any greenlet may call it."""
         known = self._intake.finished and self._sums is not None
         progress = live_progress(self._machine, self._totals, self._files.held, all_listed=known)
-        if self._machine.paused or self._deps.bandwidth.of(self.ends, self._job) is None:
+        if self._machine.paused:
             return progress
         wire_ids = {row_id: held.machine.wire_id for row_id, held in self._files.held.items() if held.begun}
         return self._deps.bandwidth.laid_over(progress, self.ends, self._job, wire_ids)

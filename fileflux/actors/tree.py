@@ -111,7 +111,7 @@ def start_tree(
 
     def make_relay() -> Relay:
         current["relay"] = relay = Relay(limits, clock, HubCheck(workers, arena), metrics.traffic)
-        live_limits.held_back = relay.held_back
+        live_limits.held_back, live_limits.bottleneck = relay.held_back, relay.bottleneck
         return relay
 
     relay_ref = root.start_child(ChildSpec("relay", make_relay))

@@ -54,6 +54,7 @@ def run_fields(row: rows.RunRow) -> dict[str, Any]:
     return {
         **shown,
         "bandwidth": None if live is None or live.bandwidth is None else asdict(live.bandwidth),
+        "bottleneck": None if live is None else live.bottleneck,
         "id": row.id,
         "job_id": row.job_id,
         "requested_by": row.requested_by,

@@ -7,6 +7,7 @@ from typing import get_args
 import marshmallow as ma
 from marshmallow import fields
 
+from fileflux.jobs.bottleneck import Bottleneck
 from fileflux.jobs.status import RunStatus, TransferStatus
 from fileflux.storage.lists import RUNS, TRANSFERS
 from fileflux.storage.runs import Trigger
@@ -47,6 +48,11 @@ class BandwidthOut(ma.Schema):
     )
 
 
+def _bottleneck(what: str) -> fields.String:
+    enum = [*get_args(Bottleneck), None]
+    return fields.String(allow_none=True, metadata={"enum": enum, "description": f"{what}; null: too little is known"})
+
+
 class RunOut(ma.Schema):
     """One execution of a job. The byte counts are sums over its transfers."""
 
@@ -73,6 +79,7 @@ class RunOut(ma.Schema):
     bytes_transferred = fields.Integer(metadata={"description": "over the wire"})
     bytes_reused = fields.Integer(metadata={"description": "that the destination had already"})
     bandwidth = fields.Nested(BandwidthOut, allow_none=True, metadata={"description": "null: nothing limits it now"})
+    bottleneck = _bottleneck("what most of its files wait for")
     created_at = fields.AwareDateTime()
     started_at = fields.AwareDateTime(allow_none=True)
     ended_at = fields.AwareDateTime(allow_none=True)
@@ -108,6 +115,7 @@ class TransferOut(ma.Schema):
     status = fields.String(metadata={"enum": [status.value for status in TransferStatus]})
     reason = fields.String(metadata={"description": "why it waits or failed"})
     code = fields.String(metadata={"description": "stable code of the failure, or empty"})
+    bottleneck = _bottleneck("what it waits for most")
     progress = fields.Float(metadata={"description": "0 to 100"})
     bytes_transferred = fields.Integer(metadata={"description": "over the wire"})
     bytes_reused = fields.Integer()

@@ -55,8 +55,9 @@ def live_of(found: Sequence[rows.TransferRow]) -> Mapping[int, LiveTransfer]:
 def transfer_fields(row: rows.TransferRow, live: LiveTransfer | None) -> dict[str, Any]:
     """A transfer as the API shows it."""
     newest: rows.TransferRow | LiveTransfer = row
+    bottleneck = None
     if live is not None and not TransferStatus(row.status).terminal:
-        newest = live
+        newest, bottleneck = live, live.bottleneck
     status = TransferStatus(newest.status)
     return {
         "id": row.id,
@@ -67,6 +68,7 @@ def transfer_fields(row: rows.TransferRow, live: LiveTransfer | None) -> dict[st
         "status": status.value,
         "reason": newest.reason,
         "code": row.code,
+        "bottleneck": bottleneck,
         "progress": percent(
             newest.bytes_done, row.size, whole=status in (TransferStatus.COMPLETED, TransferStatus.SKIPPED)
         ),

@@ -44,9 +44,9 @@ class Rig:
             raise
 
     def _start(self, source: Path, destination: Path, transport: str, *, tls: bool) -> None:
-        url, password = start_hub(self.places, self.processes, self._console)
+        url, self.password = start_hub(self.places, self.processes, self._console)
         self.client = HubClient(url, ca_file=str(self.places.hub / "tls" / "ca.pem") if tls else None)
-        self.client.login(EMAIL, password)
+        self.client.login(EMAIL, self.password)
         for name, option, root in zip(AGENTS, ("--read", "--write"), (source, destination), strict=True):
             start_agent(self.client, self.places, self.processes, name, [(option, root)], transport)
         self.agent_ids = [wait_online(self.client, self.processes, name)["id"] for name in AGENTS]

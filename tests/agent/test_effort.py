@@ -13,13 +13,20 @@ STEP = 0.01
 
 
 def run(
-    effort: Effort, rate: float, seconds: float, *, waiting: bool = True, busy: bool = False, begin: float = 0.0
+    effort: Effort,
+    rate: float,
+    seconds: float,
+    *,
+    waiting: bool = True,
+    busy: bool = False,
+    held_back: bool = False,
+    begin: float = 0.0,
 ) -> float:
     """Send at ``rate`` for so long; returns when it ended."""
     now = begin
     for _ in range(int(seconds / STEP)):
         now += STEP
-        effort.sent(int(rate * STEP), now, waiting=waiting, busy=busy)
+        effort.sent(int(rate * STEP), now, waiting=waiting, busy=busy, held_back=held_back)
     return now
 
 
@@ -88,12 +95,12 @@ def test_a_link_that_changes() -> None:
 def test_a_pause_is_no_measurement() -> None:
     effort = Effort()
     now = run(effort, 25e6, 1.0)
-    effort.sent(0, now + 0.01, waiting=False, busy=False)
-    effort.sent(1000, now + 60, waiting=True, busy=True)
-    effort.sent(1000, now + 60.3, waiting=True, busy=True)
+    effort.sent(0, now + 0.01, waiting=False, busy=False, held_back=False)
+    effort.sent(1000, now + 60, waiting=True, busy=True, held_back=False)
+    effort.sent(1000, now + 60.3, waiting=True, busy=True, held_back=False)
     assert effort.level is Level.MORE
     effort.idle()
-    effort.sent(1000, now + 61, waiting=True, busy=True)
+    effort.sent(1000, now + 61, waiting=True, busy=True, held_back=False)
     assert effort.level is Level.MORE
 
 
@@ -114,6 +121,16 @@ def test_a_pause_is_not_the_processors_fault() -> None:
     effort = Effort()
     now = run(effort, 25e6, 1.0, busy=True)
     assert effort.level is Level.MORE
-    effort.sent(6 * MIB, now + 0.9, waiting=False, busy=False)
-    effort.sent(0, now + 0.95, waiting=False, busy=False)
+    effort.sent(6 * MIB, now + 0.9, waiting=False, busy=False, held_back=False)
+    effort.sent(0, now + 0.95, waiting=False, busy=False, held_back=False)
     assert effort.level is Level.MORE
+
+
+def test_a_full_window_on_a_slow_way_changes_nothing() -> None:
+    effort = Effort()
+    now = run(effort, 25e6, 1.0, busy=True)
+    assert effort.level is Level.MORE
+    now = run(effort, 20e6, 2.0, waiting=False, held_back=True, begin=now)
+    assert effort.level is Level.MORE
+    run(effort, 20e6, 2.0, waiting=False, begin=now)
+    assert effort.level is Level.NONE, "with room in the window it is the processors"

@@ -58,6 +58,8 @@ class Frames:
         self.given = 0
         self.since = None
 
+    held_back = False
+
     @property
     def waits(self):
         return self.left > 0

@@ -1,11 +1,11 @@
 /** Every text that people read, in one place, ready for translation. Functions hold what is put into a sentence. */
 import type { AgentStatus, Role, RunStatus, TransferStatus } from './api/types.js';
 
-import { audit, notifications, profile, schedules, settings, users } from './texts/admin.js';
+import { audit, mail, notifications, profile, schedules, settings, users } from './texts/admin.js';
 import { agent } from './texts/agent.js';
 import { dashboard } from './texts/dashboard.js';
 import { file } from './texts/file.js';
-import { browser, edit, job } from './texts/job.js';
+import { browser, edit, job, more } from './texts/job.js';
 import { map } from './texts/map.js';
 import { plural } from './texts/plural.js';
 
@@ -85,7 +85,9 @@ export const texts = {
   edit,
   file,
   job,
+  mail,
   map,
+  more,
   notifications,
   profile,
   schedules,
@@ -135,6 +137,19 @@ export const texts = {
     agent: (id: number) => `agent ${id}`,
     source: 'from',
     destination: 'to',
+    tag: 'Tag',
+    anyTag: 'Any tag',
+    noneFound: 'No such job',
+    noneFoundWhy: 'Clear the search or choose another tag.',
+    choose: (name: string) => `Choose the job ${name}`,
+    chooseAll: 'Choose all that are shown',
+    chosen: (count: number) => `${count.toLocaleString('en')} chosen`,
+    enable: 'Enable',
+    disable: 'Disable',
+    remove: 'Delete',
+    removeSure: (count: number) => `Delete ${plural(count, 'job', 'jobs')}?`,
+    clear: 'Choose none',
+    failedOf: (failed: number, all: number, why: string) => `${failed} of ${all} did not work, the first: ${why}`,
   },
   runs: {
     title: 'Runs',
@@ -197,12 +212,21 @@ export const texts = {
     again: 'Run again',
     rate: 'Rate',
     left: 'Time left',
+    slow: 'Waits most for',
+    slowWhy: 'From the times that both agents spent on each step in the last seconds.',
     limit: 'Limit',
     limitWhy: 'The lowest of the limits that apply, and who set it.',
     limitOf: (allowed: string, by: string, until: string) =>
       `${allowed}, by ${by === 'job' || by === 'timetable' ? `the ${by}` : by}${until ? ` until ${until}` : ''}`,
     limitNothing: 'nothing moves',
     took: 'Took',
+    phases: 'Phases',
+    asked: 'Asked for',
+    began: (wait: string) => `Began ${wait} later`,
+    reads: 'Reads the source',
+    moves: 'Moves files',
+    verifies: 'Verifies',
+    ended: (took: string) => `Ended after ${took}`,
     average: 'Average rate',
     files: 'Files',
     data: 'Data',
@@ -221,6 +245,7 @@ export const texts = {
     failedCount: (count: number) => `${count.toLocaleString('en')} failed`,
     progress: 'Progress of the run',
     transfers: 'Files',
+    findFile: 'Part of a name',
     none: 'No files yet',
     noneWhy: 'They appear here as the source is read.',
     noneFiltered: 'No such files',

@@ -33,7 +33,9 @@ ENOUGH_BYTES: Final = 4 * MIB
 WAITS: Final = 0.3
 """Frames that wait for less than this part of the time: the processors are what is slow, unless the link is a slow one and never idle."""
 BUSY: Final = 0.3
-"""A slow link that has something to carry for this part of the time is what is slow. On a quick one it says nothing: processors hold up both its ends."""
+"""A slow link that has something to carry for this part of the time is what is slow. On a quick one it says nothing: processors hold up both its ends.
+A window that is full for so long says nothing on a slow one either: who is behind it may lack processors or a link.
+"""
 PAUSED_S: Final = 2 * MEASURE_S
 """A measure that took so long had a pause in it, such as the one between two files."""
 GAP_S: Final = 1.0
@@ -55,13 +57,17 @@ class Effort:
         self._waited_bytes = 0
         self._busy = False
         self._busy_s = 0.0
+        self._held_back = False
+        self._held_back_s = 0.0
         self._bytes = 0
         self._ceiling = Level.MORE
         self._ceiling_until = -math.inf
         self._hold_s = HOLD_S
 
-    def sent(self, length: int, now: float, *, waiting: bool, busy: bool) -> None:
-        """The link has carried ``length`` bytes more; from now on frames wait for it or the window, and it has something to carry."""
+    def sent(self, length: int, now: float, *, waiting: bool, busy: bool, held_back: bool) -> None:
+        """The link has carried ``length`` bytes more; from now on frames wait for it or the window, it has something to carry, the window allows
+        no more to be read.
+        """
         if not self._waiting and now - self._last > GAP_S:
             self.idle()
         if self._began is None:
@@ -71,31 +77,36 @@ class Effort:
             self._waited_bytes += length
         if self._busy:
             self._busy_s += now - self._last
+        if self._held_back:
+            self._held_back_s += now - self._last
         self._bytes += length
         self._last = now
-        self._waiting, self._busy = waiting, busy
+        self._waiting, self._busy, self._held_back = waiting, busy, held_back
         if self._bytes >= MEASURE_BYTES or now - self._began >= MEASURE_S:
             self._decide(now)
 
     def idle(self) -> None:
         """Nothing is being sent any more: what was measured says nothing of the next time."""
         self._began = None
-        self._waiting = self._busy = False
-        self._waited_s, self._waited_bytes, self._busy_s, self._bytes = 0.0, 0, 0.0, 0
+        self._waiting = self._busy = self._held_back = False
+        self._waited_s = self._busy_s = self._held_back_s = 0.0
+        self._waited_bytes = self._bytes = 0
 
     def _decide(self, now: float) -> None:
         if self._began is None:
             return
         took = now - self._began
+        slow = self._bytes < SLOW_LINK * took
         if self._waited_s >= WAITS * took:
             self._choose(self._waited_bytes / max(self._waited_s, 1e-6), now)
-        elif self._busy_s >= BUSY * took and self._bytes < SLOW_LINK * took:
+        elif slow and self._busy_s >= BUSY * took:
             self._choose(self._bytes / took, now)
-        elif self._bytes >= ENOUGH_BYTES and took < PAUSED_S:
+        elif not (slow and self._held_back_s >= BUSY * took) and self._bytes >= ENOUGH_BYTES and took < PAUSED_S:
             self._too_much(now)
-        waiting, busy = self._waiting, self._busy
+        going_on = self._waiting, self._busy, self._held_back
         self.idle()
-        self._began, self._last, self._waiting, self._busy = now, now, waiting, busy
+        self._began = self._last = now
+        self._waiting, self._busy, self._held_back = going_on
 
     def _choose(self, rate: float, now: float) -> None:
         wanted = Level.NONE if rate >= FAST_LINK else Level.FAST if rate >= SLOW_LINK else Level.MORE

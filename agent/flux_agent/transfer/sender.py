@@ -67,6 +67,8 @@ class FrameSender:
         """How hard the sources of this link compress."""
         self._stalled: set[SourceMachine] = set()
         """Those that have frames and no window for them."""
+        self._held_back: set[SourceMachine] = set()
+        """Those that make no frames because there is no window for them."""
         self._filling = False
         self._asked = False
         self.paused = False
@@ -79,6 +81,7 @@ class FrameSender:
         self._link = None
         self._ready.clear()
         self._stalled.clear()
+        self._held_back.clear()
         self.effort.idle()
 
     def ready(self, machine: SourceMachine) -> None:
@@ -89,6 +92,7 @@ class FrameSender:
     def forget(self, machine: SourceMachine) -> None:
         """Drop what is queued of it."""
         self._stalled.discard(machine)
+        self._held_back.discard(machine)
         if self._link is not None:
             self._link.drop(machine.wire_id)
 
@@ -112,9 +116,12 @@ class FrameSender:
             machine = self._ready.popleft()
             out = machine.take(piece_size, self._clock.monotonic())
             self._stalled.discard(machine)
+            self._held_back.discard(machine)
             if out is None:
                 if machine.waits:
                     self._stalled.add(machine)
+                elif machine.held_back:
+                    self._held_back.add(machine)
                 continue
             self._ready.append(machine)
             if out.whole and len(out.data) <= SMALL_FRAME:
@@ -132,7 +139,7 @@ class FrameSender:
 
     def _measure(self, sent: int, now: float) -> None:
         busy = self._link is not None and self._link.queued_bytes > 0
-        self.effort.sent(sent, now, waiting=self._waits, busy=busy)
+        self.effort.sent(sent, now, waiting=self._waits, busy=busy, held_back=bool(self._held_back))
 
     @property
     def _waits(self) -> bool:

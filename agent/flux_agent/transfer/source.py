@@ -205,6 +205,12 @@ class SourceMachine(Machine):
         """A frame, or what is left of one, waits for the link or the window."""
         return bool(self._ready) and self.state is State.MOVING and not self._paused
 
+    @property
+    def held_back(self) -> bool:
+        """The next chunk is not read because the window has no room for its frame."""
+        wants = self.state is State.MOVING and not self._paused and self._plan.left > self._slots_wanted
+        return wants and not self._fits_window
+
     def take(self, piece_size: int, now: float) -> Outgoing | None:
         """The next bytes to send, at most ``piece_size`` and what the window allows. After sending them call ``taken``."""
         if not self._ready or self.state is not State.MOVING or self._paused:
@@ -305,8 +311,6 @@ class SourceMachine(Machine):
             self._reading -= 1
         return super()._task_failed(task, error)
 
-    # Moving on
-
     def _advance(self, now: float) -> list[Effect]:
         del now
         if self.state is not State.MOVING:
@@ -327,11 +331,16 @@ class SourceMachine(Machine):
     def _may_read_ahead(self) -> bool:
         if self._paused or self._plan.left <= self._slots_wanted:
             return False
-        ahead = self._slots_wanted + self._reading + len(self._ready)
-        if ahead == 0:
-            return self._window.room > 0
-        # A frame that is whole within the window leaves its slot as the link takes it. Others would fill all memory while they wait.
-        return ahead < 2 * self._limits.worker_in_flight and self._pending + self._frame_max <= self._window.room
+        return self._ahead < 2 * self._limits.worker_in_flight and self._fits_window
+
+    @property
+    def _ahead(self) -> int:
+        return self._slots_wanted + self._reading + len(self._ready)
+
+    @property
+    def _fits_window(self) -> bool:
+        """A frame that is whole within the window leaves its slot as the link takes it. Others would fill all memory while they wait."""
+        return self._window.room > 0 if not self._ahead else self._pending + self._frame_max <= self._window.room
 
     def _wants_hash(self) -> bool:
         # A chunk hash of a file of one chunk is its file hash.

@@ -71,7 +71,8 @@ class Channel:
 
     def want_write(self, wanted: bool) -> None:
         """Say whether ``writable`` should be called: once at its next turn, for a socket that had nothing to send mostly takes bytes, then whenever
-        it does. Off at first; reading is always on."""
+        it does. Off at first; reading is always on.
+        """
         self.wants_write = wanted
         if wanted and not self._closed and WRITE not in self._armed:
             self._armed.add(WRITE)

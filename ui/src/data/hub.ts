@@ -66,15 +66,20 @@ export class Hub {
     });
   }
 
-  transfers(runId: number, statuses: readonly TransferStatus[]): Rows<Transfer> {
+  /** `name`: a part of the file's name, in any case. */
+  transfers(runId: number, statuses: readonly TransferStatus[], name = ''): Rows<Transfer> {
+    const part = name.toLowerCase();
     return new Rows<Transfer>({
       read: (limit, cursor) =>
         this.client.get('/api/transfers', {
-          query: { run_id: runId, limit, cursor, sort: 'id', status: [...statuses] },
+          query: { run_id: runId, limit, cursor, sort: 'id', status: [...statuses], filename: name || undefined },
         }),
       event: 'transfer',
       newest: 'last',
-      belongs: row => row.run_id === runId && (statuses.length === 0 || statuses.includes(row.status)),
+      belongs: row =>
+        row.run_id === runId &&
+        (statuses.length === 0 || statuses.includes(row.status)) &&
+        row.filename.toLowerCase().includes(part),
     });
   }
 

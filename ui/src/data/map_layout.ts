@@ -8,7 +8,12 @@ export interface Stream {
   destination: string;
   /** Bytes per second. */
   rate: number;
+  /** Where its bytes wait most. */
+  slow?: Place | undefined;
 }
+
+/** A part of the picture. */
+export type Place = 'source' | 'up' | 'hub' | 'down' | 'destination';
 
 export interface Node {
   name: string;
@@ -21,6 +26,7 @@ export interface Curve {
   /** SVG path data from the agent to the hub, or from the hub to the agent. */
   path: string;
   width: number;
+  half: 'up' | 'down';
 }
 
 export interface Layout {
@@ -52,7 +58,7 @@ export function layOut(streams: readonly Stream[]): Layout {
   const sources = column(left, LEFT);
   const destinations = column(right, RIGHT);
   const hub = { name: '', x: WIDTH / 2, y: height / 2 };
-  const curves = streams.flatMap((stream, index) => {
+  const curves = streams.flatMap((stream, index): Curve[] => {
     const from = sources.find(node => node.name === stream.source);
     const to = destinations.find(node => node.name === stream.destination);
     if (!from || !to) return [];
@@ -60,8 +66,8 @@ export function layOut(streams: readonly Stream[]): Layout {
     const lane = hub.y + (index - (streams.length - 1) / 2) * Math.min(14, (2 * HUB_HALF) / streams.length);
     const width = widthOf(stream.rate);
     return [
-      { stream, width, path: curve(from.x, from.y, hub.x - HUB_HALF, lane) },
-      { stream, width, path: curve(hub.x + HUB_HALF, lane, to.x, to.y) },
+      { stream, width, half: 'up', path: curve(from.x, from.y, hub.x - HUB_HALF, lane) },
+      { stream, width, half: 'down', path: curve(hub.x + HUB_HALF, lane, to.x, to.y) },
     ];
   });
   return { height, sources, destinations, hub, curves };

@@ -7,8 +7,10 @@ import { Store } from './store.js';
 export const PAGE = 100;
 /** The most that a page of the API holds. */
 const PAGE_MAX = 200;
-/** So many rows are read again every 2 s at worst; who wants to see more filters. */
-const ROWS_MAX = 1000;
+/** So many rows are read again, every 2 s at worst; those behind them change by what the feed tells. */
+const READ_AGAIN_MAX = 1000;
+/** Who wants to see more filters. */
+const ROWS_MAX = 10_000;
 
 interface Options<Row> {
   read: (limit: number, cursor: string | null) => Promise<Page<Row>>;
@@ -31,6 +33,9 @@ export class Rows<Row extends { id: number }> extends Store implements Source {
   private cursor: string | null = null;
   private wanted: number;
   private reading = 0;
+  private readingMore = false;
+  /** Where each row is in `items`. */
+  private places = new Map<number, number>();
   /** Rows that the feed told while a reading was on its way: they are newer than its answer. */
   private readonly told = new Map<number, Row>();
 
@@ -53,16 +58,13 @@ export class Rows<Row extends { id: number }> extends Store implements Source {
     try {
       const rows: Row[] = [];
       let cursor: string | null = null;
+      const wanted = Math.min(this.wanted, READ_AGAIN_MAX);
       do {
-        const page: Page<Row> = await this.options.read(
-          Math.min(this.wanted - rows.length, PAGE_MAX),
-          cursor,
-        );
+        const page: Page<Row> = await this.options.read(Math.min(wanted - rows.length, PAGE_MAX), cursor);
         rows.push(...page.items);
         cursor = page.next_cursor;
-      } while (cursor !== null && rows.length < this.wanted);
-      this.cursor = cursor;
-      this.items = rows;
+      } while (cursor !== null && rows.length < wanted);
+      this.replace(rows, cursor);
       this.loaded = true;
       for (const row of this.told.values()) this.put(row);
       this.problem = undefined;
@@ -75,9 +77,25 @@ export class Rows<Row extends { id: number }> extends Store implements Source {
     }
   }
 
+  /** The page behind the last row. Does nothing while one is on its way. */
   async showMore(): Promise<void> {
-    this.wanted = Math.min(this.items.length + PAGE, ROWS_MAX);
-    await this.refresh().catch(() => undefined);
+    if (this.readingMore || !this.hasMore) return;
+    this.readingMore = true;
+    try {
+      const from = this.cursor;
+      const page = await this.options.read(PAGE_MAX, from);
+      // A reading of everything meanwhile has moved the end.
+      if (from !== this.cursor) return;
+      const more = page.items.filter(row => !this.places.has(row.id));
+      this.set([...this.items, ...more].slice(0, ROWS_MAX));
+      this.wanted = this.items.length;
+      this.cursor = page.next_cursor;
+    } catch (error) {
+      if (error instanceof Problem) this.problem = error;
+    } finally {
+      this.readingMore = false;
+      this.changed();
+    }
   }
 
   apply(type: string, data: unknown): void {
@@ -88,13 +106,28 @@ export class Rows<Row extends { id: number }> extends Store implements Source {
     this.changed();
   }
 
+  /** A reading of the first rows; what was shown behind them stays. */
+  private replace(rows: Row[], cursor: string | null): void {
+    if (cursor === null || this.items.length <= rows.length) {
+      this.cursor = cursor;
+      this.set(rows);
+      return;
+    }
+    const read = new Set(rows.map(row => row.id));
+    this.set([...rows, ...this.items.slice(rows.length).filter(row => !read.has(row.id))]);
+  }
+
+  private set(rows: readonly Row[]): void {
+    this.items = rows;
+    this.places = new Map(rows.map((row, place) => [row.id, place]));
+  }
+
   private put(row: Row): void {
-    const place = this.items.findIndex(shown => shown.id === row.id);
+    const place = this.places.get(row.id);
     const belongs = this.options.belongs?.(row) ?? true;
-    if (place >= 0) {
-      this.items = belongs
-        ? this.items.with(place, row)
-        : [...this.items.slice(0, place), ...this.items.slice(place + 1)];
+    if (place !== undefined) {
+      if (belongs) this.items = this.items.with(place, row);
+      else this.set([...this.items.slice(0, place), ...this.items.slice(place + 1)]);
     } else if (belongs && this.loaded) {
       this.insert(row);
     }
@@ -104,8 +137,9 @@ export class Rows<Row extends { id: number }> extends Store implements Source {
     if (this.options.newest === 'first') {
       // An old row that moves again is not at the top: the next reading puts it where it belongs.
       const first = this.items[0];
-      if (first === undefined || row.id > first.id) this.items = [row, ...this.items].slice(0, ROWS_MAX);
+      if (first === undefined || row.id > first.id) this.set([row, ...this.items].slice(0, ROWS_MAX));
     } else if (this.cursor === null && this.items.length < ROWS_MAX) {
+      this.places.set(row.id, this.items.length);
       this.items = [...this.items, row];
     }
   }

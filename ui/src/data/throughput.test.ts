@@ -25,6 +25,8 @@ describe('Throughput', () => {
     expect(all.of(1)).toBeCloseTo(1000);
     expect(all.now).toBeCloseTo(1500);
     expect(all.values.at(-1)).toBeCloseTo(1500);
+    expect(all.past(1).at(-1)).toBeCloseTo(1000);
+    expect(all.past(3)).toEqual([]);
     all.apply('run', run(1, 4000, 'succeeded'));
     expect(all.of(1)).toBeUndefined();
     expect(all.now).toBeCloseTo(500);

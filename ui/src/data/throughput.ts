@@ -5,6 +5,7 @@ import { Rate } from './rate.js';
 import { Store } from './store.js';
 
 const POINTS = 300;
+const POINTS_OF_RUN = 60;
 const TICK_MS = 1000;
 /** A run of which nothing came for so long moves nothing now. */
 const STILL_MS = 4000;
@@ -12,6 +13,8 @@ const STILL_MS = 4000;
 interface Moving {
   rate: Rate;
   heardAt: number;
+  /** Bytes per second, each second; the newest is the last. */
+  past: number[];
 }
 
 export class Throughput extends Store implements Source {
@@ -47,7 +50,7 @@ export class Throughput extends Store implements Source {
       this.runs.delete(run.id);
       return;
     }
-    const known = this.runs.get(run.id) ?? { rate: new Rate(), heardAt: 0 };
+    const known = this.runs.get(run.id) ?? { rate: new Rate(), heardAt: 0, past: [] };
     known.heardAt = performance.now();
     known.rate.add(known.heardAt, run.bytes_done);
     this.runs.set(run.id, known);
@@ -56,6 +59,11 @@ export class Throughput extends Store implements Source {
   /** Bytes per second of one run; undefined while too little is known. */
   of(runId: number): number | undefined {
     return this.runs.get(runId)?.rate.perSecond;
+  }
+
+  /** The last minute of one run, second by second. */
+  past(runId: number): readonly number[] {
+    return this.runs.get(runId)?.past ?? [];
   }
 
   get now(): number {
@@ -68,6 +76,10 @@ export class Throughput extends Store implements Source {
   private tick(): void {
     this.times.push(Math.floor(Date.now() / 1000));
     this.values.push(this.now);
+    const fresh = performance.now() - STILL_MS;
+    for (const one of this.runs.values()) {
+      one.past = [...one.past.slice(1 - POINTS_OF_RUN), one.heardAt >= fresh ? (one.rate.perSecond ?? 0) : 0];
+    }
     if (this.times.length > POINTS) {
       this.times.shift();
       this.values.shift();

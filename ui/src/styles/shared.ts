@@ -250,6 +250,26 @@ export const parts = css`
   }
 `;
 
+export const search = css`
+  .search {
+    position: relative;
+  }
+  .search svg {
+    position: absolute;
+    left: 9px;
+    top: 8px;
+    color: var(--text-dim);
+  }
+  .search input {
+    width: 15rem;
+    max-width: 46vw;
+    height: 30px;
+    margin: 0;
+    padding-left: 28px;
+    font-size: 13px;
+  }
+`;
+
 export const page = css`
   :host {
     padding: var(--space-5);

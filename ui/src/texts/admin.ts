@@ -91,6 +91,21 @@ export const settings = {
   yes: 'on',
   no: 'off, or by a proxy in front',
 };
+export const mail = {
+  title: 'Mail',
+  host: 'Relay',
+  hostHelp: 'The server that takes mails. Empty: none are sent.',
+  port: 'Port',
+  security: 'Encryption',
+  securities: { starttls: 'STARTTLS', tls: 'TLS from the start', none: 'none' },
+  sender: 'Sender',
+  user: 'User',
+  password: 'Password',
+  passwordSet: 'One is stored. Leave it empty to keep it.',
+  passwordNone: 'None is stored.',
+  url: 'Address of this hub',
+  urlHelp: 'What links in mails begin with, as in https://hub.example.com.',
+};
 export const notifications = {
   title: 'Notifications',
   empty: 'Nobody is told yet',
@@ -114,6 +129,11 @@ export const notifications = {
   log: 'Deliveries',
   noLog: 'Nothing was sent yet',
   again: 'Send again',
+  edit: 'Edit',
+  editTitle: (name: string) => `Edit ${name}`,
+  save: 'Save',
+  on: 'Turn on',
+  off: 'Turn off',
   remove: 'Delete',
   removeSure: (name: string) => `Delete ${name}?`,
   removeWhy: 'Nothing more is sent there.',

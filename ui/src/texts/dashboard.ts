@@ -22,6 +22,7 @@ export const dashboard = {
   throughput: 'Throughput',
   throughputWhy: 'What this page has seen since it was opened, all runs together.',
   running: 'Running now',
+  lastMinute: 'Rate over the last minute',
   runningNone: 'Nothing moves at the moment',
   failing: 'Failing jobs',
   failingNone: 'No job failed in the last 24 hours',
@@ -41,4 +42,7 @@ export const dashboard = {
   welcomeJob: 'Make a job between two of them, and press Run',
   welcomeJobWhy: 'Every file is hashed on both sides, and this page shows each of them arrive.',
   createAgent: 'Create an agent',
+  showAgents: 'Show the agents',
+  createJob: 'Make the first job',
+  did: 'done',
 };

@@ -12,4 +12,14 @@ export const map = {
   way: 'From, to',
   state: 'Status',
   rate: 'Rate',
+  slow: {
+    source_disk: 'the disk of the source',
+    source_cpu: 'the processors of the source',
+    uplink: 'the way from the source to the hub',
+    hub: 'the hub',
+    downlink: 'the way from the hub to the destination',
+    destination_disk: 'the disk of the destination',
+    limit: 'a bandwidth limit',
+  },
+  slowest: (what: string) => `waits most for ${what}`,
 };

@@ -25,6 +25,27 @@ export const styles = css`
     padding: 9px var(--space-4);
     border-bottom: 1px solid var(--line);
   }
+  .root {
+    display: grid;
+    grid-template-columns: minmax(0, 2fr) 6rem minmax(0, 3fr);
+    align-items: center;
+  }
+  .disk {
+    display: grid;
+    grid-template-columns: minmax(3rem, 1fr) auto;
+    align-items: center;
+    gap: var(--space-3);
+    font-size: var(--size-small);
+    color: var(--text-dim);
+  }
+  @media (max-width: 720px) {
+    .root {
+      grid-template-columns: minmax(0, 1fr) auto;
+    }
+    .disk {
+      grid-column: 1 / -1;
+    }
+  }
   li:last-child {
     border-bottom: 0;
   }

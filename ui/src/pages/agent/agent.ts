@@ -8,14 +8,16 @@ import '../../components/confirm/confirm.js';
 import type { FfConfirm } from '../../components/confirm/confirm.js';
 import { icon } from '../../components/icon/icon.js';
 import '../../components/notice/notice.js';
+import '../../components/progress/progress.js';
 import { toneOf } from '../../components/status/status.js';
 import '../../components/time/time.js';
 import { fact } from '../../components/fact/fact.js';
 import { Action } from '../../data/action.js';
-import { absolute } from '../../data/format.js';
+import { absolute, bytes } from '../../data/format.js';
 import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { mayAudit, mayManage, mayRun } from '../../data/roles.js';
+import { rootsOf } from '../../data/roots.js';
 import { linkTo } from '../../data/router.js';
 import { Value } from '../../data/value.js';
 import { base, controls, page, parts } from '../../styles/shared.js';
@@ -87,6 +89,7 @@ export class FfAgent extends LitElement {
             ${this.tested ? html`<p class="tested" role="status">${icon('check')} ${this.tested}</p>` : nothing}
           </div>
         </section>
+        ${this.disks(agent)}
         ${mayRun(this.hub.session.user) ? html`<ff-agent-doctor .hub=${this.hub} .agent=${agent}></ff-agent-doctor>` : nothing}
         <section class="panel">
           <h2>${words.jobs}</h2>
@@ -151,6 +154,31 @@ export class FfAgent extends LitElement {
           : nothing
       }
     </dl>`;
+  }
+
+  private disks(agent: Agent) {
+    const roots = rootsOf(agent.info);
+    if (roots.length === 0) return nothing;
+    return html`<section class="panel">
+      <h2>${words.folders}</h2>
+      <ul>
+        ${roots.map(root => {
+          const used = root.total ? (100 * (root.total - root.free)) / root.total : 0;
+          return html`<li class="root">
+            <code class="cut" title=${root.path}>${root.path}</code>
+            <span class="dim">${words.may(root.read, root.write)}</span>
+            <span class="disk" title=${words.diskWhy}>
+              ${
+                root.total
+                  ? html`<ff-progress .value=${used} .label=${words.disk} tone=${used > 90 ? 'bad' : 'idle'}></ff-progress>
+                      <span>${words.free(bytes(root.free), bytes(root.total))}</span>`
+                  : texts.common.none
+              }
+            </span>
+          </li>`;
+        })}
+      </ul>
+    </section>`;
   }
 
   private usedBy(agent: Agent) {

@@ -85,7 +85,17 @@ export const styles = css`
     line-height: 24px;
     text-align: center;
   }
-  .welcome .inside {
-    padding-top: var(--space-3);
+  .welcome .button {
+    margin-top: var(--space-2);
+  }
+  .welcome .done strong {
+    color: var(--text-dim);
+    font-weight: 500;
+  }
+  .welcome .did {
+    display: inline-flex;
+    align-items: center;
+    gap: 3px;
+    color: var(--good);
   }
 `;

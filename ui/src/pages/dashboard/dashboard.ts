@@ -4,8 +4,10 @@ import { repeat } from 'lit/directives/repeat.js';
 
 import type { Alert, Dashboard, Run, Upcoming } from '../../api/types.js';
 import '../../components/chart/chart.js';
+import { icon } from '../../components/icon/icon.js';
 import '../../components/notice/notice.js';
 import '../../components/progress/progress.js';
+import '../../components/spark/spark.js';
 import '../../components/stat/stat.js';
 import { toneOf } from '../../components/status/status.js';
 import '../../components/time/time.js';
@@ -33,6 +35,7 @@ export class FfDashboard extends LitElement {
 
   private board!: Value<Dashboard>;
   private next!: Value<Upcoming[]>;
+  private anyJob!: Value<boolean>;
   private readonly throughput = new Throughput();
   private readonly kept = new Keep(this);
   private readonly action = new Action(this);
@@ -53,7 +56,11 @@ export class FfDashboard extends LitElement {
       read: async () => (await client.get('/api/schedules/upcoming', { query: { limit: NEXT } })).items,
       events: ['job'],
     });
-    this.kept.set(live, [this.board, this.next, this.throughput, this.hub.jobsById]);
+    this.anyJob = new Value({
+      read: async () => (await client.get('/api/jobs', { query: { limit: 1 } })).items.length > 0,
+      events: ['job'],
+    });
+    this.kept.set(live, [this.board, this.next, this.anyJob, this.throughput, this.hub.jobsById]);
     this.throughput.start();
   }
 
@@ -76,7 +83,7 @@ export class FfDashboard extends LitElement {
     const { agents } = board;
     const all = agents.online + agents.offline + agents.new + agents.pending;
     return html`<div class="parts">
-      ${all === 0 ? this.welcome() : nothing} ${this.numbers(board, all)}
+      ${this.anyJob.value === false ? this.welcome(all, agents.online) : nothing} ${this.numbers(board, all)}
       <section class="panel">
         <h2 title=${words.throughputWhy}>${words.throughput}</h2>
         <div class="inside">
@@ -153,6 +160,11 @@ export class FfDashboard extends LitElement {
           html`<li>
             <a class="row" href=${linkTo.run(run.id)}>
               <span class="cut name">${this.jobName(run.job_id)}</span>
+              <ff-spark
+                class="wide"
+                .values=${this.throughput.past(run.id)}
+                .label=${words.lastMinute}
+              ></ff-spark>
               <span class="dim"
                 >${run.status === 'transferring' ? rate(this.throughput.of(run.id)) : texts.runStatuses[run.status]}</span
               >
@@ -230,24 +242,28 @@ export class FfDashboard extends LitElement {
     </ul>`;
   }
 
-  private welcome() {
+  /** Until there is a job: what has been done already, and the button for what is next. */
+  private welcome(agents: number, online: number) {
+    const { user } = this.hub.session;
+    const toAgents = mayManage(user) ? linkTo.page('agents') : undefined;
     const steps = [
-      [words.welcomeAgent, words.welcomeAgentWhy],
-      [words.welcomeInstall, words.welcomeInstallWhy],
-      [words.welcomeJob, words.welcomeJobWhy],
-    ] as const;
+      { done: agents > 0, what: words.welcomeAgent, why: words.welcomeAgentWhy, to: toAgents, button: words.createAgent },
+      { done: online > 0, what: words.welcomeInstall, why: words.welcomeInstallWhy, to: toAgents, button: words.showAgents },
+      { done: false, what: words.welcomeJob, why: words.welcomeJobWhy, to: mayRun(user) ? linkTo.newJob : undefined, button: words.createJob },
+    ];
+    const next = steps.find(step => !step.done);
     return html`<section class="panel welcome">
       <h2>${words.welcome}</h2>
       <ol>
-        ${steps.map(([step, why]) => html`<li><strong>${step}</strong><span class="under">${why}</span></li>`)}
+        ${steps.map(
+          step =>
+            html`<li class=${step.done ? 'done' : ''} aria-current=${step === next ? 'step' : nothing}>
+              <strong>${step.what}${step.done ? html` <span class="did">${icon('check', 14)} ${words.did}</span>` : nothing}</strong>
+              <span class="under">${step.why}</span>
+              ${step === next && step.to ? html`<a class="button primary" href=${step.to}>${step.button}</a>` : nothing}
+            </li>`,
+        )}
       </ol>
-      ${
-        mayManage(this.hub.session.user)
-          ? html`<div class="inside">
-              <a class="button primary" href=${linkTo.page('agents')}>${words.createAgent}</a>
-            </div>`
-          : nothing
-      }
     </section>`;
   }
 

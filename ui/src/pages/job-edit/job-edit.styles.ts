@@ -30,6 +30,23 @@ export const styles = css`
     align-content: center;
     gap: var(--space-2);
   }
+  .more-fields summary {
+    padding: var(--space-3) var(--space-4);
+    font-weight: 600;
+    cursor: pointer;
+  }
+  .more-fields[open] summary {
+    border-bottom: 1px solid var(--line);
+  }
+  .more-fields h3 {
+    margin: var(--space-4) 0 var(--space-2);
+    font-size: 13px;
+    font-weight: 600;
+    color: var(--text-dim);
+  }
+  .more-fields h3:first-child {
+    margin-top: 0;
+  }
   .end.actions {
     display: flex;
     justify-content: flex-end;

@@ -1,4 +1,4 @@
-import { LitElement, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
+import { LitElement, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
 
 import { Problem } from '../../api/problem.js';
@@ -10,14 +10,17 @@ import '../../components/notice/notice.js';
 import { Action } from '../../data/action.js';
 import type { Hub } from '../../data/hub.js';
 import { textOf, words as separated } from '../../data/form.js';
+import { bodyOfMore } from '../../data/job_fields.js';
 import { Keep } from '../../data/keep.js';
 import { linkTo } from '../../data/router.js';
 import { Rows } from '../../data/rows.js';
 import { base, controls, forms, page, parts } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
+import { box, choice, lines, section, text } from './controls.js';
 import './filter-test.js';
 import type { Rules } from './filter-test.js';
 import { styles } from './job-edit.styles.js';
+import { more } from './more.js';
 import './schedule.js';
 import type { FfSchedule } from './schedule.js';
 
@@ -27,7 +30,7 @@ const AGENTS_MAX = 200;
 
 type End = 'source' | 'destination';
 
-/** A form for a job: a new one, one like another, or one that is there. Fields that it does not show stay as they are. */
+/** A form for a job: a new one, one like another, or one that is there. */
 @customElement('ff-job-edit')
 export class FfJobEdit extends LitElement {
   static override styles = [base, controls, forms, page, parts, styles];
@@ -157,6 +160,7 @@ export class FfJobEdit extends LitElement {
           <div class="boxes">${box('enabled', words.enabled, model?.enabled ?? true)}</div>
         </div>`,
       )}
+      ${more(model)}
       ${this.saving.problem ? html`<ff-notice kind="error" heading=${this.saving.problem}></ff-notice>` : nothing}
       <div class="actions end">
         <a class="button" href=${this.jobId === undefined ? linkTo.page('jobs') : linkTo.job(this.jobId)}
@@ -264,15 +268,24 @@ export class FfJobEdit extends LitElement {
       verify: value('verify'),
       compression: value('compression'),
       bandwidth_limit: limit > 0 ? Math.round(limit * MIB) : null,
-      retry: { ...model?.retry, attempts: Number(value('attempts')) },
+      retry: {
+        ...model?.retry,
+        attempts: Number(value('attempts')),
+        delay: Number(value('retry_delay')),
+      },
       tags: separated(value('tags')),
       enabled: form.has('enabled'),
+      ...bodyOfMore(form, model),
     };
   }
 
   private async save(event: SubmitEvent): Promise<void> {
     event.preventDefault();
-    if (!this.form?.reportValidity()) {
+    if (!this.form?.checkValidity()) {
+      // What is folded away cannot be shown where it is wrong.
+      const folded = this.form?.querySelector('details');
+      if (folded?.querySelector(':invalid')) folded.open = true;
+      this.form?.reportValidity();
       this.saving.problem = words.required;
       this.requestUpdate();
       return;
@@ -296,20 +309,8 @@ export class FfJobEdit extends LitElement {
         throw new Problem(words.unsaved, error.status, error.code);
       }
     }
-    return client.post('/api/jobs', { body: model ? { ...rest(model), ...body } : body });
+    return client.post('/api/jobs', { body: model ? { type: model.type, ...body } : body });
   }
-}
-
-/** What a new job takes over from the one that it is like, besides what the form says. */
-function rest(job: Job) {
-  const { archive_path, catch_up, chunk_size, deadline, delete_extra, expected_by, hub_check, jitter_s } =
-    job;
-  const { keep_versions, names, on_change, overlap, parallel, preserve, priority, symlinks, type, watch } =
-    job;
-  return {
-    ...{ archive_path, catch_up, chunk_size, deadline, delete_extra, expected_by, hub_check, jitter_s },
-    ...{ keep_versions, names, on_change, overlap, parallel, preserve, priority, symlinks, type, watch },
-  };
 }
 
 function linesOf(form: FormData, name: string): string[] {
@@ -317,45 +318,6 @@ function linesOf(form: FormData, name: string): string[] {
     .split('\n')
     .map(line => line.trim())
     .filter(Boolean);
-}
-
-function section(title: string, content: TemplateResult) {
-  return html`<section class="panel">
-    <h2>${title}</h2>
-    <div class="inside">${content}</div>
-  </section>`;
-}
-
-function text(name: string, label: string, value: string, { required = false, max = 4096 } = {}) {
-  return html`<label
-    >${label}<input
-      name=${name}
-      ?required=${required}
-      maxlength=${max}
-      autocomplete="off"
-      .defaultValue=${value}
-  /></label>`;
-}
-
-function lines(name: string, label: string, values: readonly string[]) {
-  return html`<label
-    >${label}<textarea name=${name} rows="3" spellcheck="false" .defaultValue=${values.join('\n')}></textarea
-    ><span class="help">${words.patternsHelp}</span></label
-  >`;
-}
-
-function box(name: string, label: string, checked: boolean) {
-  return html`<label class="check"
-    ><input type="checkbox" name=${name} ?checked=${checked} />${label}</label
-  >`;
-}
-
-function choice(name: string, label: string, options: Readonly<Record<string, string>>, value: string) {
-  return html`<label
-    >${label}<select name=${name}>
-      ${Object.entries(options).map(([one, words]) => html`<option value=${one} ?selected=${one === value}>${words}</option>`)}
-    </select></label
-  >`;
 }
 
 declare global {

@@ -1,5 +1,5 @@
-import { LitElement, css, html, type PropertyValues } from 'lit';
-import { customElement, property } from 'lit/decorators.js';
+import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
+import { customElement, property, state } from 'lit/decorators.js';
 
 import type { Job, JobVersion } from '../../api/types.js';
 import '../../components/notice/notice.js';
@@ -7,17 +7,19 @@ import '../../components/time/time.js';
 import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { Value } from '../../data/value.js';
-import { base, page, part, parts } from '../../styles/shared.js';
+import { base, controls, page, part, parts } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
 const words = texts.job;
-const MOST = 50;
+const FIRST = 50;
+const MOST = 200;
 
 /** What was changed about a job, by whom, and from what to what. */
 @customElement('ff-job-history')
 export class FfJobHistory extends LitElement {
   static override styles = [
     base,
+    controls,
     page,
     parts,
     part,
@@ -55,6 +57,8 @@ export class FfJobHistory extends LitElement {
   @property({ attribute: false }) hub!: Hub;
   @property({ attribute: false }) job!: Job;
 
+  /** How many are read. */
+  @state() private most = FIRST;
   private versions!: Value<JobVersion[]>;
   private readonly kept = new Keep(this);
 
@@ -68,7 +72,7 @@ export class FfJobHistory extends LitElement {
     const id = this.job.id;
     this.versions = new Value({
       read: async () =>
-        (await this.hub.client.get('/api/jobs/{job_id}/versions', { id, query: { limit: MOST } })).items,
+        (await this.hub.client.get('/api/jobs/{job_id}/versions', { id, query: { limit: this.most } })).items,
     });
     this.kept.set(this.hub.live, [this.versions]);
   }
@@ -81,6 +85,11 @@ export class FfJobHistory extends LitElement {
         value
           ? html`<ol tabindex="0">
               ${value.map(version => this.version(version))}
+              ${
+                this.most < MOST && value.length === this.most
+                  ? html`<li><button @click=${this.more}>${texts.common.more}</button></li>`
+                  : nothing
+              }
             </ol>`
           : html`<ff-notice
               kind=${problem ? 'error' : 'loading'}
@@ -88,6 +97,11 @@ export class FfJobHistory extends LitElement {
             ></ff-notice>`
       }
     </section>`;
+  }
+
+  private more(): void {
+    this.most = MOST;
+    void this.versions.refresh().catch(() => undefined);
   }
 
   private version(version: JobVersion) {

@@ -1,6 +1,30 @@
 import { css } from 'lit';
 
 export const styles = css`
+  .c-mark {
+    width: 44px;
+    padding-right: 0;
+  }
+  .bar {
+    display: flex;
+    align-items: center;
+    flex-wrap: wrap;
+    gap: var(--space-2);
+    padding: var(--space-2) var(--space-4);
+    border-bottom: 1px solid var(--line);
+    background: var(--accent-ground);
+  }
+  .bar strong {
+    margin-right: var(--space-2);
+    font-size: 13px;
+  }
+  .tags {
+    width: auto;
+    max-width: 12rem;
+    height: 30px;
+    margin: 0;
+    font-size: 13px;
+  }
   .c-name {
     width: 30%;
   }
@@ -18,23 +42,6 @@ export const styles = css`
   }
   .last .dim {
     font-size: var(--size-small);
-  }
-  .search {
-    position: relative;
-  }
-  .search svg {
-    position: absolute;
-    left: 9px;
-    top: 8px;
-    color: var(--text-dim);
-  }
-  .search input {
-    width: 15rem;
-    max-width: 46vw;
-    height: 30px;
-    margin: 0;
-    padding-left: 28px;
-    font-size: 13px;
   }
   .off {
     color: var(--text-dim);

@@ -39,6 +39,19 @@ export const styles = css`
   circle {
     fill: var(--accent);
   }
+  .line.slow {
+    stroke: var(--warn);
+    opacity: 1;
+  }
+  .hub.slow {
+    stroke: var(--warn);
+    stroke-width: 4;
+  }
+  circle.slow {
+    fill: none;
+    stroke: var(--warn);
+    stroke-width: 3;
+  }
   .name {
     fill: var(--text);
     font: 600 14px var(--font);
@@ -48,7 +61,7 @@ export const styles = css`
     font: 12px var(--font);
   }
   .c-status {
-    width: 190px;
+    width: 280px;
   }
   td .narrow {
     display: none;

@@ -9,7 +9,7 @@ import { toneOf } from '../../components/status/status.js';
 import { percent, rate } from '../../data/format.js';
 import { ACTIVE_RUNS, type Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
-import { WIDTH, layOut, type Node, type Stream } from '../../data/map_layout.js';
+import { WIDTH, layOut, type Node, type Place, type Stream } from '../../data/map_layout.js';
 import { linkTo } from '../../data/router.js';
 import type { Rows } from '../../data/rows.js';
 import { Throughput } from '../../data/throughput.js';
@@ -20,6 +20,15 @@ import { styles } from './map.styles.js';
 const words = texts.map;
 /** More lines than these nobody can tell apart; the list has all. */
 const DRAWN_MAX = 16;
+const PLACES: Readonly<Record<NonNullable<Run['bottleneck']>, Place>> = {
+  source_disk: 'source',
+  source_cpu: 'source',
+  uplink: 'up',
+  hub: 'hub',
+  limit: 'hub',
+  downlink: 'down',
+  destination_disk: 'destination',
+};
 
 /** Who sends what to whom at this moment: agents on both sides, the hub between them, a line for every run. */
 @customElement('ff-map')
@@ -85,6 +94,7 @@ export class FfMap extends LitElement {
       source: name(job?.source_agent_id),
       destination: name(job?.destination_agent_id),
       rate: run.status === 'transferring' ? (this.throughput.of(run.id) ?? 0) : 0,
+      slow: run.bottleneck ? PLACES[run.bottleneck] : undefined,
     };
   }
 
@@ -96,11 +106,11 @@ export class FfMap extends LitElement {
       aria-label=${words.count(streams.length, rate(this.throughput.now))}
     >
       ${curves.map(
-        ({ path, width, stream }) =>
-          svg`<path class=${stream.rate > 0 ? 'line moves' : 'line'} d=${path} stroke-width=${width.toFixed(1)}><title>${stream.job}, ${rate(stream.rate)}</title></path>`,
+        ({ path, width, stream, half }) =>
+          svg`<path class="line ${stream.rate > 0 ? 'moves' : ''} ${stream.slow === half ? 'slow' : ''}" d=${path} stroke-width=${width.toFixed(1)}><title>${stream.job}, ${rate(stream.rate)}</title></path>`,
       )}
       ${svg`<g transform="translate(${hub.x} ${hub.y})">
-        <rect class="hub" x="-46" y="-46" width="92" height="92" rx="14"></rect>
+        <rect class="hub ${streams.some(stream => stream.slow === 'hub') ? 'slow' : ''}" x="-46" y="-46" width="92" height="92" rx="14"></rect>
         <text class="name" text-anchor="middle" y="-4">${words.hub}</text>
         <text class="rate" text-anchor="middle" y="16">${rate(this.throughput.now)}</text>
       </g>`}
@@ -115,6 +125,7 @@ export class FfMap extends LitElement {
     const left = end === 'source';
     return svg`<g transform="translate(${node.x} ${node.y})">
       <circle r="5"></circle>
+      ${own.some(stream => stream.slow === end) ? svg`<circle class="slow" r="10"></circle>` : nothing}
       <text class="name" text-anchor=${left ? 'end' : 'start'} x=${left ? -14 : 14} y="-1">${short(node.name)}</text>
       <text class="rate" text-anchor=${left ? 'end' : 'start'} x=${left ? -14 : 14} y="15">${rate(sum)}</text>
       <title>${node.name}</title>
@@ -154,6 +165,7 @@ export class FfMap extends LitElement {
       <td class="wide">${way}</td>
       <td>
         <ff-status tone=${toneOf(run.status)}>${texts.runStatuses[run.status]}</ff-status>
+        ${run.bottleneck ? html`<span class="under">${words.slowest(words.slow[run.bottleneck])}</span>` : nothing}
       </td>
       <td class="number">
         ${stream?.rate ? rate(stream.rate) : texts.common.none}<span class="under"

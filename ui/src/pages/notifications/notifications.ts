@@ -38,7 +38,7 @@ export class FfNotifications extends LitElement {
         width: 130px;
       }
       .c-buttons {
-        width: 250px;
+        width: 390px;
       }
       tr[aria-selected='true'] td {
         background: var(--hover);
@@ -69,6 +69,8 @@ export class FfNotifications extends LitElement {
 
   @state() private kind: Target['kind'] = 'webhook';
   @state() private secret = '';
+  /** What the form changes; none: it makes a new one. */
+  @state() private editing: Target | undefined;
   @state() private selected: number | undefined;
 
   private targets!: Rows<Target>;
@@ -95,7 +97,12 @@ export class FfNotifications extends LitElement {
       <div class="head">
         <h1>${words.title}</h1>
         <span class="grow"></span>
-        <button class="primary" @click=${this.open}>${icon('plus', 14)} ${words.add}</button>
+        <button
+          class="primary"
+          @click=${() => {
+            this.open(undefined);
+          }}
+        >${icon('plus', 14)} ${words.add}</button>
       </div>
       ${this.action.problem ? html`<ff-notice kind="error" heading=${this.action.problem}></ff-notice>` : nothing}
       ${problem ? html`<ff-notice kind="error" heading=${texts.common.old}>${problem.message}</ff-notice>` : nothing}
@@ -153,6 +160,16 @@ export class FfNotifications extends LitElement {
               <td class="number wide">
                 <button ?disabled=${this.action.busy} @click=${() => this.test(target)}>${words.test}</button>
                 <button
+                  @click=${() => {
+                    this.open(target);
+                  }}
+                >
+                  ${words.edit}
+                </button>
+                <button ?disabled=${this.action.busy} @click=${() => this.switch(target)}>
+                  ${target.enabled ? words.off : words.on}
+                </button>
+                <button
                   class="bad"
                   @click=${() => {
                     this.drop(target);
@@ -170,7 +187,7 @@ export class FfNotifications extends LitElement {
   private form() {
     const { secret } = this;
     return html`<ff-dialog
-      heading=${secret ? words.secretTitle : words.add}
+      heading=${secret ? words.secretTitle : this.editing ? words.editTitle(this.editing.name) : words.add}
       cancel=${secret ? texts.common.close : texts.common.cancel}
       @closed=${this.forget}
     >
@@ -181,28 +198,29 @@ export class FfNotifications extends LitElement {
               <ff-copy .text=${secret}></ff-copy>`
           : this.fields()
       }
-      ${secret ? nothing : html`<button slot="buttons" class="primary" ?disabled=${this.action.busy} form="add">${words.create}</button>`}
+      ${secret ? nothing : html`<button slot="buttons" class="primary" ?disabled=${this.action.busy} form="add">${this.editing ? words.save : words.create}</button>`}
     </ff-dialog>`;
   }
 
   private fields() {
+    const { editing } = this;
     return html`<form id="add" @submit=${this.add}>
       <div class="fields">
-        <label>${words.name}<input name="name" required autocomplete="off" /></label>
+        <label>${words.name}<input name="name" required autocomplete="off" .value=${editing?.name ?? ''} /></label>
         <label
-          >${words.kind}<select name="kind" @change=${this.choose}>
+          >${words.kind}<select name="kind" ?disabled=${editing !== undefined} @change=${this.choose}>
             ${Object.entries(words.kinds).map(([kind, text]) => html`<option value=${kind} ?selected=${kind === this.kind}>${text}</option>`)}
           </select></label
         >
         ${
           this.kind === 'webhook'
             ? html`<label class="all"
-                >${words.url}<input name="url" type="url" required /><span class="help"
+                >${words.url}<input name="url" type="url" required .value=${editing?.url ?? ''} /><span class="help"
                   >${words.urlHelp}</span
                 ></label
               >`
             : html`<label class="all"
-                >${words.addresses}<input name="addresses" required /><span class="help"
+                >${words.addresses}<input name="addresses" required .value=${editing?.addresses.join(', ') ?? ''} /><span class="help"
                   >${words.addressesHelp}</span
                 ></label
               >`
@@ -213,7 +231,7 @@ export class FfNotifications extends LitElement {
             ${Object.entries(words.eventsWords).map(
               ([event, text], index) =>
                 html`<label class="check"
-                  ><input type="checkbox" name="events" value=${event} ?checked=${index < 2} />${text}</label
+                  ><input type="checkbox" name="events" value=${event} .checked=${editing ? (editing.events as readonly string[]).includes(event) : index < 2} />${text}</label
                 >`,
             )}
           </div>
@@ -226,8 +244,10 @@ export class FfNotifications extends LitElement {
     this.kind = (event.target as HTMLSelectElement).value as Target['kind'];
   }
 
-  private open(): void {
+  private open(target: Target | undefined): void {
     this.action.problem = '';
+    this.editing = target;
+    if (target) this.kind = target.kind;
     this.dialog.show();
   }
 
@@ -239,20 +259,32 @@ export class FfNotifications extends LitElement {
     event.preventDefault();
     const form = new FormData(event.target as HTMLFormElement);
     const webhook = this.kind === 'webhook';
-    const body = {
+    const { editing } = this;
+    const fields = {
       name: form.get('name'),
-      kind: this.kind,
-      enabled: true,
       events: form.getAll('events'),
       ...(webhook ? { url: form.get('url') } : { addresses: separated(textOf(form, 'addresses')) }),
     };
     const worked = await this.action.run(async () => {
-      const made = await this.hub.client.post('/api/notifications', { body });
-      this.secret = made.value ?? '';
-      this.selected = made.notification.id;
+      if (editing) {
+        await this.hub.client.patch('/api/notifications/{target_id}', { id: editing.id, body: fields });
+      } else {
+        const body = { ...fields, kind: this.kind, enabled: true };
+        const made = await this.hub.client.post('/api/notifications', { body });
+        this.secret = made.value ?? '';
+        this.selected = made.notification.id;
+      }
       await this.targets.refresh();
     });
     if (worked && !this.secret) this.dialog.close();
+  }
+
+  private async switch(target: Target): Promise<void> {
+    const body = { enabled: !target.enabled };
+    await this.action.run(async () => {
+      await this.hub.client.patch('/api/notifications/{target_id}', { id: target.id, body });
+      await this.targets.refresh();
+    });
   }
 
   private async test(target: Target): Promise<void> {

@@ -3,6 +3,7 @@ import { customElement, property, state } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
 
 import { hasEnded, type Run, type Transfer, type TransferStatus } from '../../api/types.js';
+import { icon } from '../../components/icon/icon.js';
 import '../../components/notice/notice.js';
 import '../../components/progress/progress.js';
 import { toneOf } from '../../components/status/status.js';
@@ -12,7 +13,8 @@ import { bytes, percent } from '../../data/format.js';
 import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import type { Rows } from '../../data/rows.js';
-import { base, controls, page, part, table } from '../../styles/shared.js';
+import { Virtual, space } from '../../data/virtual.js';
+import { base, controls, page, part, search, table } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 import './file.js';
 import { styles } from './run.styles.js';
@@ -28,20 +30,22 @@ const FILTERS: Readonly<Record<string, readonly TransferStatus[]>> = {
 /** The files of one run. */
 @customElement('ff-files')
 export class FfFiles extends LitElement {
-  static override styles = [base, controls, page, table, styles, part];
+  static override styles = [base, controls, search, page, table, styles, part];
 
   @property({ attribute: false }) hub!: Hub;
   @property({ attribute: false }) run!: Run;
 
   @state() private filter = 'all';
+  @state() private name = '';
 
   private files!: Rows<Transfer>;
   private readonly kept = new Keep(this);
+  private readonly virtual = new Virtual(this, () => this.renderRoot.querySelector('tbody'));
 
   override willUpdate(changed: PropertyValues): void {
     const before = changed.get('run') as Run | undefined;
     const isOther = changed.has('run') && before?.id !== this.run.id;
-    if (isOther || changed.has('filter')) this.begin();
+    if (isOther || changed.has('filter') || changed.has('name')) this.begin();
     // What the last files of a run became may not have been told before the run ended.
     if (before?.id === this.run.id && !hasEnded(before) && hasEnded(this.run)) {
       void this.files.refresh().catch(() => undefined);
@@ -54,6 +58,13 @@ export class FfFiles extends LitElement {
       <div class="head">
         <h2>${words.transfers}</h2>
         <span class="grow"></span>
+        <label class="search"
+          >${icon('search', 14)}<input
+            type="search"
+            placeholder=${words.findFile}
+            aria-label=${words.findFile}
+            @change=${this.find}
+        /></label>
         <ff-tabs
           .options=${words.filters}
           .value=${this.filter}
@@ -75,20 +86,21 @@ export class FfFiles extends LitElement {
   }
 
   private begin(): void {
-    this.files = this.hub.transfers(this.run.id, FILTERS[this.filter] ?? []);
+    this.files = this.hub.transfers(this.run.id, FILTERS[this.filter] ?? [], this.name);
     this.kept.set(this.hub.live, [this.files]);
   }
 
   private nothingYet(loaded: boolean) {
     if (!loaded) return html`<ff-notice kind="loading"></ff-notice>`;
-    if (this.filter !== 'all') return html`<ff-notice heading=${words.noneFiltered}></ff-notice>`;
+    if (this.filter !== 'all' || this.name) return html`<ff-notice heading=${words.noneFiltered}></ff-notice>`;
     return hasEnded(this.run)
       ? html`<ff-notice heading=${words.noneEnded}></ff-notice>`
       : html`<ff-notice heading=${words.none}>${words.noneWhy}</ff-notice>`;
   }
 
   private table(items: readonly Transfer[]) {
-    return html`<table>
+    const { first, last, before, after } = this.virtual.span(items.length);
+    return html`<table aria-rowcount=${items.length + 1}>
       <thead>
         <tr>
           <th>${words.file}</th>
@@ -98,21 +110,23 @@ export class FfFiles extends LitElement {
         </tr>
       </thead>
       <tbody>
+        ${space(before)}
         ${repeat(
-          items,
+          items.slice(first, last),
           file => file.id,
-          file => this.row(file),
+          (file, place) => this.row(file, first + place + 2),
         )}
+        ${space(after)}
       </tbody>
     </table>`;
   }
 
-  private row(file: Transfer) {
+  private row(file: Transfer, place: number) {
     const said = [file.reason, file.retry_count ? words.retries(file.retry_count) : '']
       .filter(Boolean)
       .join(', ');
     const tone = toneOf(file.status);
-    return html`<tr>
+    return html`<tr data-row aria-rowindex=${place}>
       <td title=${file.filename}>
         <button
           class="file"
@@ -140,8 +154,16 @@ export class FfFiles extends LitElement {
     this.renderRoot.querySelector('ff-file')?.show(file);
   }
 
+  private find(event: Event): void {
+    this.name = (event.target as HTMLInputElement).value.trim();
+  }
+
   private choose(event: Event): void {
     this.filter = (event.target as FfTabs).value;
+  }
+
+  override updated(): void {
+    if (this.files.hasMore && this.files.items.length > 0 && this.virtual.scrolled && this.virtual.atEnd) void this.more();
   }
 
   private async more(): Promise<void> {

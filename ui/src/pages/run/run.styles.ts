@@ -65,6 +65,28 @@ export const styles = css`
     color: var(--text-dim);
     overflow-wrap: anywhere;
   }
+  .phases {
+    display: flex;
+    flex-wrap: wrap;
+    gap: var(--space-1) 0;
+    margin: 0 0 var(--space-3);
+    padding: 0;
+    list-style: none;
+    font-size: var(--size-small);
+    color: var(--text-dim);
+  }
+  .phases li:not(:last-child)::after {
+    content: '→';
+    margin: 0 var(--space-2);
+    color: var(--text-dim);
+  }
+  .phases .now {
+    color: var(--accent);
+    font-weight: 600;
+  }
+  .phases .done {
+    color: var(--text);
+  }
   ff-progress {
     --bar-height: 8px;
   }

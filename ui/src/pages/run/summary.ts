@@ -11,6 +11,7 @@ import { texts } from '../../texts.js';
 import { styles } from './run.styles.js';
 
 const words = texts.run;
+const ACTIVE: readonly string[] = ['planning', 'transferring', 'verifying'];
 
 /** How far a run is, how fast it goes, and how it ended. */
 @customElement('ff-summary')
@@ -32,6 +33,7 @@ export class FfSummary extends LitElement {
         <span class="percent">${percent(run.progress)}</span>
       </div>
       ${run.reason ? html`<p class="reason">${run.reason}</p>` : nothing}
+      ${phases(run)}
       <ff-progress .value=${run.progress} .label=${words.progress} tone=${tone}></ff-progress>
       <dl>
         ${this.fact(words.files, this.files())}
@@ -49,6 +51,7 @@ export class FfSummary extends LitElement {
     return html`
       ${this.fact(words.rate, rate(this.rate))}
       ${this.run.bandwidth ? this.fact(words.limit, limited(this.run.bandwidth), words.limitWhy) : nothing}
+      ${this.run.bottleneck ? this.fact(words.slow, texts.map.slow[this.run.bottleneck], words.slowWhy) : nothing}
       ${this.fact(words.left, this.left === undefined ? NONE : duration(this.left))}
     `;
   }
@@ -77,6 +80,25 @@ export class FfSummary extends LitElement {
       <dd>${value}</dd>
     </div>`;
   }
+}
+
+/** Where it stands between being asked for and its end; only times that the hub has are told. */
+function phases(run: Run) {
+  const ended = hasEnded(run);
+  const now = ACTIVE.indexOf(run.status);
+  const wait = seconds(run.created_at, run.started_at ?? run.ended_at);
+  const step = (what: string, at: string | null, state: 'done' | 'now' | 'later') =>
+    html`<li class=${state} aria-current=${state === 'now' ? 'step' : nothing} title=${at ? absolute(at) : nothing}>
+      ${what}
+    </li>`;
+  const between = [words.reads, words.moves, words.verifies].map((what, index) =>
+    step(what, null, now < index ? 'later' : now === index ? 'now' : 'done'),
+  );
+  return html`<ol class="phases" aria-label=${words.phases}>
+    ${step(words.asked, run.created_at, run.started_at || ended ? 'done' : 'now')}
+    ${run.started_at ? step(words.began(duration(wait)), run.started_at, 'done') : nothing}
+    ${ended ? step(words.ended(duration(seconds(run.started_at ?? run.created_at, run.ended_at))), run.ended_at, 'done') : between}
+  </ol>`;
 }
 
 /** What holds the run back, as in: 2 MB/s, by agent north. */

@@ -10,6 +10,8 @@ import { Value } from '../../data/value.js';
 import { base, controls, forms, page, parts } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
+import './mail.js';
+
 type Settings = Answer<'get', '/api/settings'>;
 
 const words = texts.settings;
@@ -80,6 +82,7 @@ export class FfSettings extends LitElement {
           </div>
         </form>
       </section>
+      <ff-mail .hub=${this.hub}></ff-mail>
       <section class="panel">
         <h2>${words.about}</h2>
         <dl class="facts inside">

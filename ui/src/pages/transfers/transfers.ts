@@ -14,6 +14,7 @@ import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { linkTo } from '../../data/router.js';
 import { Rows } from '../../data/rows.js';
+import { Virtual, space } from '../../data/virtual.js';
 import { base, controls, page, table } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
@@ -67,6 +68,7 @@ export class FfTransfers extends LitElement {
 
   private rows!: Rows<Transfer>;
   private readonly kept = new Keep(this);
+  private readonly virtual = new Virtual(this, () => this.renderRoot.querySelector('tbody'));
 
   override willUpdate(changed: PropertyValues<this>): void {
     if (!changed.has('filter') && !changed.has('hub')) return;
@@ -110,7 +112,8 @@ export class FfTransfers extends LitElement {
   }
 
   private table(items: readonly Transfer[]) {
-    return html`<table>
+    const { first, last, before, after } = this.virtual.span(items.length);
+    return html`<table aria-rowcount=${items.length + 1}>
       <thead>
         <tr>
           <th>${words.file}</th>
@@ -122,19 +125,21 @@ export class FfTransfers extends LitElement {
         </tr>
       </thead>
       <tbody>
+        ${space(before)}
         ${repeat(
-          items,
+          items.slice(first, last),
           file => file.id,
-          file => this.row(file),
+          (file, place) => this.row(file, first + place + 2),
         )}
+        ${space(after)}
       </tbody>
     </table>`;
   }
 
-  private row(file: Transfer) {
+  private row(file: Transfer, place: number) {
     const tone = toneOf(file.status);
     const job = this.hub.jobsById.get(file.job_id)?.name ?? texts.runs.jobNumber(file.job_id);
-    return html`<tr>
+    return html`<tr data-row aria-rowindex=${place}>
       <td title=${file.filename}>
         <a class="name" href=${linkTo.run(file.run_id)}><div class="file cut">${file.filename}</div></a>
         ${file.reason ? html`<span class="under cut" title=${file.reason}>${file.reason}</span>` : nothing}
@@ -155,6 +160,10 @@ export class FfTransfers extends LitElement {
 
   private choose(event: Event): void {
     location.hash = linkTo.transfers((event.target as FfTabs).value);
+  }
+
+  override updated(): void {
+    if (this.rows.hasMore && this.rows.items.length > 0 && this.virtual.scrolled && this.virtual.atEnd) void this.more();
   }
 
   private async more(): Promise<void> {
