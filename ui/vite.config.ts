@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
+import { playwright } from '@vitest/browser-playwright';
 import { type Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 
@@ -41,5 +42,16 @@ export default defineConfig({
     rolldownOptions: { input: { index: join(here, 'index.html'), docs: join(here, 'docs.html') } },
   },
   server: { proxy: { '/api': 'http://127.0.0.1:8040', '/healthz': 'http://127.0.0.1:8040' } },
-  test: { environment: 'happy-dom', include: ['src/**/*.test.ts'] },
+  test: {
+    include: ['src/**/*.test.ts'],
+    browser: {
+      enabled: true,
+      headless: true,
+      provider: playwright({
+        launchOptions: { executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium' },
+      }),
+      instances: [{ browser: 'chromium' }],
+      screenshotFailures: false,
+    },
+  },
 });

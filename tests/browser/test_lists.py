@@ -24,8 +24,8 @@ def test_a_long_list_is_read_as_it_is_scrolled(admin: Visit, site: Site) -> None
     assert site.hub.wait_ended(run)["files_done"] == MANY
     admin.go(f"runs/{run}")
     rows, table = page.locator("tr[data-row]"), page.locator("ff-files table")
-    expect(rows.first).to_contain_text("0000.txt")
-    last = page.locator("tr[data-row]", has_text=f"{MANY - 1:04d}.txt")
+    first, last = (page.locator(f'tr[aria-rowindex="{place}"]') for place in (2, MANY + 1))
+    expect(first).to_be_in_viewport()
 
     def at_the_end() -> bool:
         page.locator("main").evaluate("main => { main.scrollTop = main.scrollHeight; }")
@@ -34,10 +34,9 @@ def test_a_long_list_is_read_as_it_is_scrolled(admin: Visit, site: Site) -> None
     poll_until(page, at_the_end, 30)
     expect(last).to_be_in_viewport()
     expect(table).to_have_attribute("aria-rowcount", str(MANY + 1))
-    expect(last).to_have_attribute("aria-rowindex", str(MANY + 1))
     assert rows.count() < MANY / 4, "only what is in sight is in the document"
     page.locator("main").evaluate("main => { main.scrollTop = 0; }")
-    expect(page.locator("tr[data-row]", has_text="0000.txt")).to_be_in_viewport()
+    expect(first).to_be_in_viewport()
     page.get_by_label("Part of a name").fill("0123")
     page.get_by_label("Part of a name").press("Enter")
     expect(rows).to_have_count(1)

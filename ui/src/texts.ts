@@ -149,7 +149,8 @@ export const texts = {
     remove: 'Delete',
     removeSure: (count: number) => `Delete ${plural(count, 'job', 'jobs')}?`,
     clear: 'Choose none',
-    failedOf: (failed: number, all: number, why: string) => `${failed} of ${all} did not work, the first: ${why}`,
+    failedOf: (failed: number, all: number, why: string) =>
+      `${failed} of ${all} did not work, the first: ${why}`,
   },
   runs: {
     title: 'Runs',

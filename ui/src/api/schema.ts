@@ -3183,6 +3183,12 @@ export interface components {
       after_run?: number | null;
       /** @description null: nothing limits it now */
       bandwidth?: components['schemas']['BandwidthOut'] | null;
+      /**
+       * @description what most of its files wait for; null: too little is known
+       * @enum {string|null}
+       */
+      bottleneck?:
+        'source_disk' | 'source_cpu' | 'uplink' | 'hub' | 'downlink' | 'destination_disk' | 'limit' | null;
       bytes_done?: number;
       /** @description that the destination had already */
       bytes_reused?: number;
@@ -3340,6 +3346,12 @@ export interface components {
       next_cursor?: string | null;
     };
     TransferOut: {
+      /**
+       * @description what it waits for most; null: too little is known
+       * @enum {string|null}
+       */
+      bottleneck?:
+        'source_disk' | 'source_cpu' | 'uplink' | 'hub' | 'downlink' | 'destination_disk' | 'limit' | null;
       bytes_reused?: number;
       /** @description over the wire */
       bytes_transferred?: number;

@@ -10,7 +10,10 @@ import './progress/progress.js';
 import './spark/spark.js';
 import './tabs/tabs.js';
 
-function show<Tag extends keyof HTMLElementTagNameMap>(tag: Tag, template: unknown): HTMLElementTagNameMap[Tag] {
+function show<Tag extends keyof HTMLElementTagNameMap>(
+  tag: Tag,
+  template: unknown,
+): HTMLElementTagNameMap[Tag] {
   const box = document.body.appendChild(document.createElement('div'));
   render(template, box);
   const element = box.querySelector(tag);
@@ -24,9 +27,14 @@ afterEach(() => {
 
 describe('ff-progress', () => {
   it('is as wide as its value, and says it', async () => {
-    const bar = show('ff-progress', html`<ff-progress .value=${42.5} label="Run" style="width: 200px"></ff-progress>`);
+    const bar = show(
+      'ff-progress',
+      html`<ff-progress .value=${42.5} label="Run" style="width: 200px"></ff-progress>`,
+    );
     await bar.updateComplete;
-    await expect.element(page.getByRole('progressbar', { name: 'Run' })).toHaveAttribute('aria-valuenow', '42');
+    await expect
+      .element(page.getByRole('progressbar', { name: 'Run' }))
+      .toHaveAttribute('aria-valuenow', '42');
     const done = bar.renderRoot.querySelector('.done');
     expect(done?.getBoundingClientRect().width).toBeCloseTo(85, 0);
   });
@@ -37,7 +45,12 @@ describe('ff-tabs', () => {
     const chosen = vi.fn();
     const tabs = show(
       'ff-tabs',
-      html`<ff-tabs .options=${{ all: 'All', bad: 'Failed' }} value="all" label="Which" @change=${chosen}></ff-tabs>`,
+      html`<ff-tabs
+        .options=${{ all: 'All', bad: 'Failed' }}
+        value="all"
+        label="Which"
+        @change=${chosen}
+      ></ff-tabs>`,
     );
     await page.getByRole('button', { name: 'Failed' }).click();
     expect(tabs.value).toBe('bad');
@@ -53,7 +66,8 @@ describe('ff-dialog', () => {
     const closed = vi.fn();
     const dialog = show(
       'ff-dialog',
-      html`<button>behind</button><ff-dialog heading="Sure?" @closed=${closed}><input aria-label="Name" /></ff-dialog>`,
+      html`<button>behind</button
+        ><ff-dialog heading="Sure?" @closed=${closed}><input aria-label="Name" /></ff-dialog>`,
     );
     dialog.show();
     await expect.element(page.getByRole('dialog', { name: 'Sure?' })).toBeVisible();

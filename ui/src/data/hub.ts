@@ -72,7 +72,14 @@ export class Hub {
     return new Rows<Transfer>({
       read: (limit, cursor) =>
         this.client.get('/api/transfers', {
-          query: { run_id: runId, limit, cursor, sort: 'id', status: [...statuses], filename: name || undefined },
+          query: {
+            run_id: runId,
+            limit,
+            cursor,
+            sort: 'id',
+            status: [...statuses],
+            filename: name || undefined,
+          },
         }),
       event: 'transfer',
       newest: 'last',

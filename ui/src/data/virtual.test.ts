@@ -1,6 +1,8 @@
+import { LitElement, html } from 'lit';
+import { customElement } from 'lit/decorators.js';
 import { describe, expect, it } from 'vitest';
 
-import { spanOf } from './virtual.js';
+import { Virtual, space, spanOf } from './virtual.js';
 
 describe('spanOf', () => {
   it('shows a short list whole', () => {
@@ -20,5 +22,55 @@ describe('spanOf', () => {
     expect(first).toBeGreaterThanOrEqual(0);
     expect(last).toBeLessThanOrEqual(10_000);
     expect(last).toBeGreaterThan(first);
+  });
+});
+
+@customElement('test-long-list')
+class LongList extends LitElement {
+  count = 5000;
+  private readonly virtual = new Virtual(this, () => this.renderRoot.querySelector('tbody'));
+
+  override render() {
+    const { first, last, before, after } = this.virtual.span(this.count);
+    const numbers = Array.from({ length: last - first }, (_, place) => first + place);
+    return html`<table>
+      <tbody>
+        ${space(before)}${numbers.map(
+          number =>
+            html`<tr data-row>
+              <td style="height: ${number % 7 ? 30 : 50}px">${number}</td>
+            </tr>`,
+        )}${space(after)}
+      </tbody>
+    </table>`;
+  }
+}
+
+describe('Virtual', () => {
+  it('shows the rows in sight, and the last one at the end, though rows are not equally high', async () => {
+    const scroller = document.body.appendChild(document.createElement('div'));
+    scroller.style.cssText = 'height: 400px; overflow: auto';
+    const list = scroller.appendChild(new LongList());
+    await list.updateComplete;
+    const shown = () => [...list.renderRoot.querySelectorAll<HTMLElement>('[data-row]')];
+    const inSight = (text: string) => {
+      const row = shown()
+        .find(one => one.textContent.trim() === text)
+        ?.getBoundingClientRect();
+      const { top, bottom } = scroller.getBoundingClientRect();
+      return row !== undefined && row.bottom > top && row.top < bottom;
+    };
+    expect(shown().length).toBeLessThan(120);
+    expect(inSight('0')).toBe(true);
+    await expect
+      .poll(() => {
+        scroller.scrollTop = scroller.scrollHeight;
+        return inSight('4999');
+      })
+      .toBe(true);
+    expect(shown().length).toBeLessThan(120);
+    scroller.scrollTop = 0;
+    await expect.poll(() => inSight('0')).toBe(true);
+    scroller.remove();
   });
 });

@@ -27,7 +27,11 @@ export function spanOf(count: number, rowHeight: number, top: number, height: nu
 
 /** A row of a table as high as those that are not there. */
 export function space(pixels: number) {
-  return pixels ? html`<tr aria-hidden="true"><td colspan="9" .style=${`height: ${pixels}px; padding: 0; border: 0`}></td></tr>` : nothing;
+  return pixels
+    ? html`<tr aria-hidden="true">
+        <td colspan="9" .style=${`height: ${pixels}px; padding: 0; border: 0`}></td>
+      </tr>`
+    : nothing;
 }
 
 /** `body` gives the element whose children are the rows, each with the attribute `data-row`. */

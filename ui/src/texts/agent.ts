@@ -26,7 +26,8 @@ export const agent = {
   host: 'Host',
   created: 'Created',
   folders: 'Folders',
-  may: (read: boolean, write: boolean) => [read ? 'read' : '', write ? 'write' : ''].filter(Boolean).join(', '),
+  may: (read: boolean, write: boolean) =>
+    [read ? 'read' : '', write ? 'write' : ''].filter(Boolean).join(', '),
   disk: 'Used of the disk',
   diskWhy: 'As the agent told it when it connected.',
   free: (free: string, total: string) => `${free} free of ${total}`,

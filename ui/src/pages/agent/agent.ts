@@ -170,7 +170,11 @@ export class FfAgent extends LitElement {
             <span class="disk" title=${words.diskWhy}>
               ${
                 root.total
-                  ? html`<ff-progress .value=${used} .label=${words.disk} tone=${used > 90 ? 'bad' : 'idle'}></ff-progress>
+                  ? html`<ff-progress
+                        .value=${used}
+                        .label=${words.disk}
+                        tone=${used > 90 ? 'bad' : 'idle'}
+                      ></ff-progress>
                       <span>${words.free(bytes(root.free), bytes(root.total))}</span>`
                   : texts.common.none
               }

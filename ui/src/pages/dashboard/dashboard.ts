@@ -247,9 +247,27 @@ export class FfDashboard extends LitElement {
     const { user } = this.hub.session;
     const toAgents = mayManage(user) ? linkTo.page('agents') : undefined;
     const steps = [
-      { done: agents > 0, what: words.welcomeAgent, why: words.welcomeAgentWhy, to: toAgents, button: words.createAgent },
-      { done: online > 0, what: words.welcomeInstall, why: words.welcomeInstallWhy, to: toAgents, button: words.showAgents },
-      { done: false, what: words.welcomeJob, why: words.welcomeJobWhy, to: mayRun(user) ? linkTo.newJob : undefined, button: words.createJob },
+      {
+        done: agents > 0,
+        what: words.welcomeAgent,
+        why: words.welcomeAgentWhy,
+        to: toAgents,
+        button: words.createAgent,
+      },
+      {
+        done: online > 0,
+        what: words.welcomeInstall,
+        why: words.welcomeInstallWhy,
+        to: toAgents,
+        button: words.showAgents,
+      },
+      {
+        done: false,
+        what: words.welcomeJob,
+        why: words.welcomeJobWhy,
+        to: mayRun(user) ? linkTo.newJob : undefined,
+        button: words.createJob,
+      },
     ];
     const next = steps.find(step => !step.done);
     return html`<section class="panel welcome">
@@ -258,7 +276,9 @@ export class FfDashboard extends LitElement {
         ${steps.map(
           step =>
             html`<li class=${step.done ? 'done' : ''} aria-current=${step === next ? 'step' : nothing}>
-              <strong>${step.what}${step.done ? html` <span class="did">${icon('check', 14)} ${words.did}</span>` : nothing}</strong>
+              <strong
+                >${step.what}${step.done ? html` <span class="did">${icon('check', 14)} ${words.did}</span>` : nothing}</strong
+              >
               <span class="under">${step.why}</span>
               ${step === next && step.to ? html`<a class="button primary" href=${step.to}>${step.button}</a>` : nothing}
             </li>`,

@@ -36,7 +36,12 @@ export function box(name: string, label: string, checked: boolean) {
   >`;
 }
 
-export function choice(name: string, label: string, options: Readonly<Record<string, string>>, value: string) {
+export function choice(
+  name: string,
+  label: string,
+  options: Readonly<Record<string, string>>,
+  value: string,
+) {
   return html`<label
     >${label}<select name=${name}>
       ${Object.entries(options).map(([one, words]) => html`<option value=${one} ?selected=${one === value}>${words}</option>`)}

@@ -24,7 +24,9 @@ let answers: FakeHub;
 
 beforeEach(async () => {
   answers = new FakeHub();
-  answers.on('GET /api/jobs', () => list([job(1, 'invoices', ['nightly']), job(2, 'pictures', ['big', 'nightly']), job(3, 'logs', [])]));
+  answers.on('GET /api/jobs', () =>
+    list([job(1, 'invoices', ['nightly']), job(2, 'pictures', ['big', 'nightly']), job(3, 'logs', [])]),
+  );
   answers.on('GET /api/runs', () => list([]));
   answers.on('GET /api/agents', () => list([]));
   for (const id of [1, 2]) answers.on(`GET /api/agents/${id}`, () => json({ id, name: `agent-${id}` }));

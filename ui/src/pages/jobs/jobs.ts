@@ -80,8 +80,7 @@ export class FfJobs extends LitElement {
       ${this.action.problem ? html`<ff-notice kind="error" heading=${this.action.problem}></ff-notice>` : nothing}
       ${problem ? html`<ff-notice kind="error" heading=${texts.common.old}>${problem.message}</ff-notice>` : nothing}
       <div class="panel">
-        ${this.bar(this.chosen.of(wanted))}
-        ${items.length ? this.table(wanted) : this.nothingYet(loaded)}
+        ${this.bar(this.chosen.of(wanted))} ${items.length ? this.table(wanted) : this.nothingYet(loaded)}
         ${
           hasMore
             ? html`<div class="more"><button @click=${this.more}>${texts.common.more}</button></div>`
@@ -109,20 +108,35 @@ export class FfJobs extends LitElement {
   private bar(jobs: readonly Job[]) {
     if (jobs.length === 0) return nothing;
     const { busy } = this.action;
-    const all = (path: '/api/jobs/{job_id}/run' | '/api/jobs/{job_id}/enable' | '/api/jobs/{job_id}/disable') =>
-      this.each(jobs, job => this.hub.client.post(path, { id: job.id }));
+    const all = (
+      path: '/api/jobs/{job_id}/run' | '/api/jobs/{job_id}/enable' | '/api/jobs/{job_id}/disable',
+    ) => this.each(jobs, job => this.hub.client.post(path, { id: job.id }));
     return html`<div class="bar" role="toolbar" aria-label=${words.chosen(jobs.length)}>
       <strong>${words.chosen(jobs.length)}</strong>
-      <button ?disabled=${busy} @click=${() => all('/api/jobs/{job_id}/run')}>${icon('play', 12)} ${words.run}</button>
+      <button ?disabled=${busy} @click=${() => all('/api/jobs/{job_id}/run')}>
+        ${icon('play', 12)} ${words.run}
+      </button>
       <button ?disabled=${busy} @click=${() => all('/api/jobs/{job_id}/enable')}>${words.enable}</button>
       <button ?disabled=${busy} @click=${() => all('/api/jobs/{job_id}/disable')}>${words.disable}</button>
-      <button class="bad" ?disabled=${busy} @click=${() => {
-        this.drop(jobs);
-      }}>${words.remove}</button>
+      <button
+        class="bad"
+        ?disabled=${busy}
+        @click=${() => {
+          this.drop(jobs);
+        }}
+      >
+        ${words.remove}
+      </button>
       <span class="grow"></span>
-      <button class="quiet" ?disabled=${busy} @click=${() => {
-        this.chosen.clear();
-      }}>${words.clear}</button>
+      <button
+        class="quiet"
+        ?disabled=${busy}
+        @click=${() => {
+          this.chosen.clear();
+        }}
+      >
+        ${words.clear}
+      </button>
     </div>`;
   }
 
@@ -166,7 +180,8 @@ export class FfJobs extends LitElement {
   }
 
   private table(items: readonly Job[]) {
-    if (items.length === 0) return html`<ff-notice heading=${words.noneFound}>${words.noneFoundWhy}</ff-notice>`;
+    if (items.length === 0)
+      return html`<ff-notice heading=${words.noneFound}>${words.noneFoundWhy}</ff-notice>`;
     const may = mayRun(this.hub.session.user);
     const marked = this.chosen.of(items).length;
     return html`<table>

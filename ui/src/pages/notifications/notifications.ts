@@ -102,7 +102,9 @@ export class FfNotifications extends LitElement {
           @click=${() => {
             this.open(undefined);
           }}
-        >${icon('plus', 14)} ${words.add}</button>
+        >
+          ${icon('plus', 14)} ${words.add}
+        </button>
       </div>
       ${this.action.problem ? html`<ff-notice kind="error" heading=${this.action.problem}></ff-notice>` : nothing}
       ${problem ? html`<ff-notice kind="error" heading=${texts.common.old}>${problem.message}</ff-notice>` : nothing}
@@ -206,7 +208,9 @@ export class FfNotifications extends LitElement {
     const { editing } = this;
     return html`<form id="add" @submit=${this.add}>
       <div class="fields">
-        <label>${words.name}<input name="name" required autocomplete="off" .value=${editing?.name ?? ''} /></label>
+        <label
+          >${words.name}<input name="name" required autocomplete="off" .value=${editing?.name ?? ''}
+        /></label>
         <label
           >${words.kind}<select name="kind" ?disabled=${editing !== undefined} @change=${this.choose}>
             ${Object.entries(words.kinds).map(([kind, text]) => html`<option value=${kind} ?selected=${kind === this.kind}>${text}</option>`)}
@@ -215,14 +219,17 @@ export class FfNotifications extends LitElement {
         ${
           this.kind === 'webhook'
             ? html`<label class="all"
-                >${words.url}<input name="url" type="url" required .value=${editing?.url ?? ''} /><span class="help"
+                >${words.url}<input name="url" type="url" required .value=${editing?.url ?? ''} /><span
+                  class="help"
                   >${words.urlHelp}</span
                 ></label
               >`
             : html`<label class="all"
-                >${words.addresses}<input name="addresses" required .value=${editing?.addresses.join(', ') ?? ''} /><span class="help"
-                  >${words.addressesHelp}</span
-                ></label
+                >${words.addresses}<input
+                  name="addresses"
+                  required
+                  .value=${editing?.addresses.join(', ') ?? ''}
+                /><span class="help">${words.addressesHelp}</span></label
               >`
         }
         <fieldset class="all">
@@ -231,7 +238,12 @@ export class FfNotifications extends LitElement {
             ${Object.entries(words.eventsWords).map(
               ([event, text], index) =>
                 html`<label class="check"
-                  ><input type="checkbox" name="events" value=${event} .checked=${editing ? (editing.events as readonly string[]).includes(event) : index < 2} />${text}</label
+                  ><input
+                    type="checkbox"
+                    name="events"
+                    value=${event}
+                    .checked=${editing ? (editing.events as readonly string[]).includes(event) : index < 2}
+                  />${text}</label
                 >`,
             )}
           </div>

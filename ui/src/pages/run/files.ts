@@ -92,7 +92,8 @@ export class FfFiles extends LitElement {
 
   private nothingYet(loaded: boolean) {
     if (!loaded) return html`<ff-notice kind="loading"></ff-notice>`;
-    if (this.filter !== 'all' || this.name) return html`<ff-notice heading=${words.noneFiltered}></ff-notice>`;
+    if (this.filter !== 'all' || this.name)
+      return html`<ff-notice heading=${words.noneFiltered}></ff-notice>`;
     return hasEnded(this.run)
       ? html`<ff-notice heading=${words.noneEnded}></ff-notice>`
       : html`<ff-notice heading=${words.none}>${words.noneWhy}</ff-notice>`;
@@ -163,7 +164,8 @@ export class FfFiles extends LitElement {
   }
 
   override updated(): void {
-    if (this.files.hasMore && this.files.items.length > 0 && this.virtual.scrolled && this.virtual.atEnd) void this.more();
+    if (this.files.hasMore && this.files.items.length > 0 && this.virtual.scrolled && this.virtual.atEnd)
+      void this.more();
   }
 
   private async more(): Promise<void> {

@@ -32,8 +32,7 @@ export class FfSummary extends LitElement {
         <strong>${run.status === 'succeeded' ? icon('check') : nothing}<span>${headline(run)}</span></strong>
         <span class="percent">${percent(run.progress)}</span>
       </div>
-      ${run.reason ? html`<p class="reason">${run.reason}</p>` : nothing}
-      ${phases(run)}
+      ${run.reason ? html`<p class="reason">${run.reason}</p>` : nothing} ${phases(run)}
       <ff-progress .value=${run.progress} .label=${words.progress} tone=${tone}></ff-progress>
       <dl>
         ${this.fact(words.files, this.files())}
@@ -88,7 +87,11 @@ function phases(run: Run) {
   const now = ACTIVE.indexOf(run.status);
   const wait = seconds(run.created_at, run.started_at ?? run.ended_at);
   const step = (what: string, at: string | null, state: 'done' | 'now' | 'later') =>
-    html`<li class=${state} aria-current=${state === 'now' ? 'step' : nothing} title=${at ? absolute(at) : nothing}>
+    html`<li
+      class=${state}
+      aria-current=${state === 'now' ? 'step' : nothing}
+      title=${at ? absolute(at) : nothing}
+    >
       ${what}
     </li>`;
   const between = [words.reads, words.moves, words.verifies].map((what, index) =>

@@ -65,7 +65,13 @@ export class FfMail extends LitElement {
           ></label
         >
         <label
-          >${words.port}<input name="port" type="number" min="1" max="65535" required .defaultValue=${String(mail.port)}
+          >${words.port}<input
+            name="port"
+            type="number"
+            min="1"
+            max="65535"
+            required
+            .defaultValue=${String(mail.port)}
         /></label>
         <label
           >${words.security}<select name="security">
@@ -77,15 +83,18 @@ export class FfMail extends LitElement {
         /></label>
         <label>${words.user}<input name="user" autocomplete="off" .defaultValue=${mail.user} /></label>
         <label
-          >${words.password}<input name="password" type="password" autocomplete="new-password" /><span class="help"
+          >${words.password}<input name="password" type="password" autocomplete="new-password" /><span
+            class="help"
             >${mail.password_set ? words.passwordSet : words.passwordNone}</span
           ></label
         >
         <label class="all"
-          >${words.url}<input name="hub_url" type="url" autocomplete="off" .defaultValue=${mail.hub_url} /><span
-            class="help"
-            >${words.urlHelp}</span
-          ></label
+          >${words.url}<input
+            name="hub_url"
+            type="url"
+            autocomplete="off"
+            .defaultValue=${mail.hub_url}
+          /><span class="help">${words.urlHelp}</span></label
         >
       </div>
       <div class="actions">

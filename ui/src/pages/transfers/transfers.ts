@@ -163,7 +163,8 @@ export class FfTransfers extends LitElement {
   }
 
   override updated(): void {
-    if (this.rows.hasMore && this.rows.items.length > 0 && this.virtual.scrolled && this.virtual.atEnd) void this.more();
+    if (this.rows.hasMore && this.rows.items.length > 0 && this.virtual.scrolled && this.virtual.atEnd)
+      void this.more();
   }
 
   private async more(): Promise<void> {
