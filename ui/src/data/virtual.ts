@@ -34,7 +34,10 @@ export function space(pixels: number) {
     : nothing;
 }
 
-/** `body` gives the element whose children are the rows, each with the attribute `data-row`. */
+/**
+ * `body` gives the element whose children are the rows, each with the attribute `data-row`. `more` is called whenever somebody who scrolls has
+ * nearly reached the end: read on, if there is more.
+ */
 export class Virtual implements ReactiveController {
   private rowHeight = ROW_HEIGHT;
   private scroller: HTMLElement | undefined;
@@ -43,12 +46,14 @@ export class Virtual implements ReactiveController {
     const { first, last } = this.shown;
     const now = this.span(this.count);
     if (now.first !== first || now.last !== last) this.host.requestUpdate();
+    this.readOn();
   };
   private count = 0;
 
   constructor(
     private readonly host: ReactiveControllerHost & HTMLElement,
     private readonly body: () => HTMLElement | null,
+    private readonly more: () => void = () => undefined,
   ) {
     host.addController(this);
   }
@@ -65,18 +70,9 @@ export class Virtual implements ReactiveController {
     return this.shown;
   }
 
-  /** Somebody looks further than the first screen. */
-  get scrolled(): boolean {
-    return (this.scroller?.scrollTop ?? 0) > 0;
-  }
-
-  /** The end of the list is in sight, or nearly: read more of it. */
-  get atEnd(): boolean {
-    return this.shown.last >= this.count - AHEAD;
-  }
-
   hostUpdated(): void {
     this.listen();
+    this.readOn();
     const rows = this.body()?.querySelectorAll<HTMLElement>('[data-row]');
     const [first, last] = [rows?.item(0), rows?.item((rows.length || 1) - 1)];
     if (!rows?.length || !first || !last) return;
@@ -86,6 +82,13 @@ export class Virtual implements ReactiveController {
       this.rowHeight = height;
       this.look();
     }
+  }
+
+  private readOn(): void {
+    const { scroller } = this;
+    if (!scroller || scroller.scrollTop === 0) return;
+    const below = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
+    if (below < AHEAD * this.rowHeight) this.more();
   }
 
   hostDisconnected(): void {

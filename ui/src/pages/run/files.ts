@@ -40,7 +40,11 @@ export class FfFiles extends LitElement {
 
   private files!: Rows<Transfer>;
   private readonly kept = new Keep(this);
-  private readonly virtual = new Virtual(this, () => this.renderRoot.querySelector('tbody'));
+  private readonly virtual = new Virtual(
+    this,
+    () => this.renderRoot.querySelector('tbody'),
+    () => void this.more(),
+  );
 
   override willUpdate(changed: PropertyValues): void {
     const before = changed.get('run') as Run | undefined;
@@ -161,11 +165,6 @@ export class FfFiles extends LitElement {
 
   private choose(event: Event): void {
     this.filter = (event.target as FfTabs).value;
-  }
-
-  override updated(): void {
-    if (this.files.hasMore && this.files.items.length > 0 && this.virtual.scrolled && this.virtual.atEnd)
-      void this.more();
   }
 
   private async more(): Promise<void> {

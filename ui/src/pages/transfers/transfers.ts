@@ -68,7 +68,11 @@ export class FfTransfers extends LitElement {
 
   private rows!: Rows<Transfer>;
   private readonly kept = new Keep(this);
-  private readonly virtual = new Virtual(this, () => this.renderRoot.querySelector('tbody'));
+  private readonly virtual = new Virtual(
+    this,
+    () => this.renderRoot.querySelector('tbody'),
+    () => void this.more(),
+  );
 
   override willUpdate(changed: PropertyValues<this>): void {
     if (!changed.has('filter') && !changed.has('hub')) return;
@@ -160,11 +164,6 @@ export class FfTransfers extends LitElement {
 
   private choose(event: Event): void {
     location.hash = linkTo.transfers((event.target as FfTabs).value);
-  }
-
-  override updated(): void {
-    if (this.rows.hasMore && this.rows.items.length > 0 && this.virtual.scrolled && this.virtual.atEnd)
-      void this.more();
   }
 
   private async more(): Promise<void> {
