@@ -224,6 +224,7 @@ export const texts = {
     phases: 'Phases',
     asked: 'Asked for',
     began: (wait: string) => `Began ${wait} later`,
+    beganAtOnce: 'Began at once',
     reads: 'Reads the source',
     moves: 'Moves files',
     verifies: 'Verifies',

@@ -61,11 +61,14 @@ describe('Rate', () => {
     expect(measured.perSecond).toBe(0);
   });
 
-  it('begins anew when the counter does', () => {
+  it('begins anew when the counter does, and not for one old answer', () => {
     const measured = new Rate();
     measured.add(0, 5000);
-    measured.add(2000, 100);
-    measured.add(4000, 2100);
+    measured.add(1000, 6000);
+    measured.add(1500, 5500);
+    expect(measured.perSecond).toBe(1000);
+    measured.add(5000, 100);
+    measured.add(7000, 2100);
     expect(measured.perSecond).toBe(1000);
   });
 });

@@ -3,6 +3,8 @@
 const WINDOW_MS = 10_000;
 /** A rate over less is noise. */
 const SPAN_MIN_MS = 900;
+/** An answer that was on its way while the feed told more is at most so old. */
+const LATE_MS = 3000;
 
 export class Rate {
   private samples: { at: number; value: number }[] = [];
@@ -10,8 +12,11 @@ export class Rate {
   /** `at` in milliseconds of a clock that never goes back. */
   add(at: number, value: number): void {
     const last = this.samples.at(-1);
-    // The counter began anew, as after a resume of another hub process.
-    if (last && value < last.value) this.samples = [];
+    if (last && value < last.value) {
+      if (at - last.at < LATE_MS) return;
+      // The counter began anew, as after a resume of another hub process.
+      this.samples = [];
+    }
     this.samples.push({ at, value });
     while (this.samples.length > 2 && at - (this.samples[1]?.at ?? at) >= WINDOW_MS) this.samples.shift();
   }

@@ -35,6 +35,19 @@ describe('Throughput', () => {
     all.stop();
   });
 
+  it('is not stopped by an answer that is older than what the feed told', () => {
+    const all = new Throughput();
+    for (let second = 0; second <= 3; second += 1) {
+      all.take(run(1, second * 1000));
+      vi.advanceTimersByTime(1000);
+    }
+    all.take(run(1, 2500));
+    expect(all.of(1)).toBeCloseTo(1000);
+    vi.advanceTimersByTime(3000);
+    all.take(run(1, 0));
+    expect(all.of(1)).toBeUndefined();
+  });
+
   it('keeps five minutes', () => {
     const all = new Throughput();
     all.start();

@@ -5,6 +5,9 @@ export const styles = css`
     width: 44px;
     padding-right: 0;
   }
+  .name + .tag {
+    margin-left: var(--space-2);
+  }
   .bar {
     display: flex;
     align-items: center;

@@ -237,10 +237,10 @@ export class FfJobs extends LitElement {
       <td title=${job.name}>
         <div class="cut ${job.enabled ? '' : 'off'}">
           <a class="name" href=${linkTo.job(job.id)}>${job.name}</a>
+          ${job.tags.map(tag => html`<span class="tag wide" title=${tag}>${tag}</span>`)}
         </div>
         ${job.enabled ? nothing : html`<ff-status>${words.disabled}</ff-status>`}
         ${job.description ? html`<span class="under cut wide">${job.description}</span>` : nothing}
-        ${job.tags.map(tag => html`<span class="tag wide" title=${tag}>${tag}</span>`)}
         <div class="narrow">${this.route(job)}</div>
         <div class="narrow">${this.last(job)}</div>
       </td>

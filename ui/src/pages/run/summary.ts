@@ -99,7 +99,7 @@ function phases(run: Run) {
   );
   return html`<ol class="phases" aria-label=${words.phases}>
     ${step(words.asked, run.created_at, run.started_at || ended ? 'done' : 'now')}
-    ${run.started_at ? step(words.began(duration(wait)), run.started_at, 'done') : nothing}
+    ${run.started_at ? step(wait < 0.1 ? words.beganAtOnce : words.began(duration(wait)), run.started_at, 'done') : nothing}
     ${ended ? step(words.ended(duration(seconds(run.started_at ?? run.created_at, run.ended_at))), run.ended_at, 'done') : between}
   </ol>`;
 }
