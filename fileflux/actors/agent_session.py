@@ -215,7 +215,7 @@ class AgentSession(Actor[a.SessionMessage]):
         receipt = SessionReceipt(self.ref, seq)
         match message:
             case m.Heartbeat():
-                self._port.heard = True
+                self._port.heard, self._port.load = True, message.load
                 self._say(m.HeartbeatAck(server_time=self._clock.utc_now().isoformat()))
             case m.AgentInfo():
                 self._persistence.tell(a.SaveAgentInfo(self._port.agent_id, asdict(message), receipt))

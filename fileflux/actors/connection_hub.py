@@ -45,6 +45,7 @@ class LiveAgent:
     reason: str
     peer: str
     since: float
+    load: float | None = None
 
 
 class ConnectionHub(Actor[a.ConnectionHubMessage]):
@@ -119,7 +120,9 @@ class ConnectionHub(Actor[a.ConnectionHubMessage]):
         link = port.link
         if link is None:
             return LiveAgent(agent_id, port.session_id, False, "", "", "", port.since)
-        return LiveAgent(agent_id, port.session_id, True, link.transport, port.link_reason, link.peer, port.since)
+        return LiveAgent(
+            agent_id, port.session_id, True, link.transport, port.link_reason, link.peer, port.since, port.load
+        )
 
     def port(self, agent_id: int) -> SessionPort | None:
         """The agent's session; like ``live``, from any greenlet."""

@@ -43,6 +43,8 @@ class SessionPort:
         """Which of ``messages.FEATURES`` the agent has."""
         self.heard = False
         """A heartbeat came since this was last stored."""
+        self.load: float | None = None
+        """Of its host, as the last heartbeat said: processes that want a processor, averaged over a minute."""
         self.displaced_by: str | None = None
         """Where the process is that began a session in this one's place."""
         self.link: Link | None = None

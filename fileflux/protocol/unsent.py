@@ -8,10 +8,13 @@ much for the thinnest link or too many wake-ups for the fastest, so it follows t
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fileflux.protocol.limits import KIB, MIB, Limits
+from fileflux.protocol.link import Buffer, Cut
 
 LEAST: Final = 16 * KIB
 MOST: Final = 4 * MIB
@@ -20,6 +23,17 @@ MEASURE_S: Final = 0.05
 _TCP: Final = 6
 _OPTION: Final = {"linux": 25, "darwin": 0x201}.get(sys.platform)
 """TCP_NOTSENT_LOWAT, by its number: this package imports no socket."""
+
+
+@dataclass(slots=True, eq=False)
+class Outgoing:
+    """A binary message that waits in a link; ``cut`` makes smaller ones of it for a slow one."""
+
+    data: Buffer
+    size: int
+    tag: int
+    on_sent: Callable[[], None] | None
+    cut: Cut | None = None
 
 
 class Unsent:

@@ -15,8 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close
@@ -27,7 +26,8 @@ from fileflux.clock import Clock
 from fileflux.errors import LocalProtocolError
 from fileflux.protocol.limits import KIB, MIB, Limits
 from fileflux.protocol.link import Buffer, Cut, LinkHandler
-from fileflux.protocol.unsent import Unsent
+from fileflux.protocol.pumped import Channel, SocketPump, StreamSocket
+from fileflux.protocol.unsent import Outgoing, Unsent
 from fileflux.protocol.upgrade import UpgradeRefusedError, client_handshake, server_accept
 from fileflux.protocol.websocket_frames import binary_frame
 from fileflux.protocol.websocket_reader import CLOSE_POLICY, WebSocketReader
@@ -43,39 +43,6 @@ SEND_REST: Final = 4 * KIB
 REASON_BYTES: Final = 123
 """A close frame has room for no more (RFC 6455 §5.5)."""
 CLOSE_ABNORMAL: Final = 1006
-
-
-class StreamSocket(Protocol):
-    """A connected non-blocking stream socket."""
-
-    def fileno(self) -> int: ...
-    def recv(self, size: int, /) -> bytes: ...
-    def recv_into(self, room: memoryview, /) -> int: ...
-    def send(self, data: memoryview, /) -> int: ...
-    def shutdown(self, how: int, /) -> None: ...
-    def close(self) -> None: ...
-
-
-class Channel(Protocol):
-    """A socket's place in the pump."""
-
-    def want_write(self, wanted: bool, /) -> None: ...
-    def close(self) -> None: ...
-
-
-class SocketPump(Protocol):
-    """What is used of ``actors.kernel.pump.Pump``."""
-
-    def register(self, sock: StreamSocket, handler: WebSocketLink, /) -> Channel: ...
-
-
-@dataclass(slots=True, eq=False)
-class _Outgoing:
-    data: Buffer
-    size: int
-    tag: int
-    on_sent: Callable[[], None] | None
-    cut: Cut | None = None
 
 
 class WebSocketLink:
@@ -115,11 +82,11 @@ class WebSocketLink:
         self._room_min: int = getattr(sock, "recv_into_min", 1)
         # Out
         self._texts: deque[str] = deque()
-        self._binaries: deque[_Outgoing] = deque()
+        self._binaries: deque[Outgoing] = deque()
         self._queued_bytes = 0
         self._wire: deque[Buffer] = deque()
         self._wire_view: memoryview | None = None
-        self._sending: _Outgoing | None = None
+        self._sending: Outgoing | None = None
         self._waiting = False
         self._progress_at = self._pinged_at = clock.monotonic()
         self._unsent = Unsent(sock, limits)
@@ -158,7 +125,7 @@ class WebSocketLink:
             if on_sent is not None:
                 on_sent()
             return
-        message = _Outgoing(data, len(data), tag, on_sent, cut)
+        message = Outgoing(data, len(data), tag, on_sent, cut)
         self._binaries.append(message)
         self._queued_bytes += message.size
         self._wake()
@@ -363,17 +330,17 @@ class WebSocketLink:
                 self._wire.extend(binary_frame(self._sending.data, masked=protocol.side is Side.CLIENT))
         self._wire.extend(protocol.data_to_send())
 
-    def _next_binary(self) -> _Outgoing:
+    def _next_binary(self) -> Outgoing:
         message = self._binaries.popleft()
         if message.cut is None or not self._unsent.seen or message.size <= 2 * self._unsent.most:
             return message
-        parts = [_Outgoing(part, len(part), message.tag, None) for part in message.cut(message.data, self._unsent.most)]
+        parts = [Outgoing(part, len(part), message.tag, None) for part in message.cut(message.data, self._unsent.most)]
         parts[-1].on_sent = message.on_sent
         self._queued_bytes += sum(part.size for part in parts) - message.size
         self._binaries.extendleft(reversed(parts[1:]))
         return parts[0]
 
-    def _let_go(self, messages: list[_Outgoing]) -> None:
+    def _let_go(self, messages: list[Outgoing]) -> None:
         # All of them are out of the queue by now: a callback may queue more, or drop, or close.
         self._queued_bytes -= sum(message.size for message in messages)
         for message in messages:

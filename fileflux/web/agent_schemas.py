@@ -61,6 +61,12 @@ class AgentOut(ma.Schema):
         allow_none=True, metadata={"description": "why the agent chose this transport, as in: upgrade refused with 403"}
     )
     connected_since = fields.AwareDateTime(allow_none=True)
+    load_average = fields.Float(
+        allow_none=True,
+        metadata={
+            "description": "of its host over a minute, as the last heartbeat said: processes that want a processor"
+        },
+    )
     last_seen = fields.AwareDateTime(allow_none=True, metadata={"description": "to the minute"})
     info = fields.Dict(allow_none=True, metadata={"description": "what the agent says of itself and its host"})
     temporary = fields.Boolean(metadata={"description": "made by `fileflux send` for as long as it runs"})

@@ -114,6 +114,7 @@ def agent_fields(row: rows.AgentRow) -> dict[str, Any]:
         "transport": live.transport if live is not None and online else None,
         "transport_reason": live.reason or None if live is not None and online else None,
         "connected_since": live.since if live is not None and online else None,
+        "load_average": live.load if live is not None and online else None,
         "last_seen": row.last_seen,
         "info": row.info,
         "temporary": row.temporary,

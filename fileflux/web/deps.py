@@ -37,6 +37,8 @@ class LiveAgent:
     since: datetime
     """When the present link came up, or when the last one went down; aware."""
     session_id: str
+    load: float | None = None
+    """Of its host, in the last heartbeat."""
 
 
 class Runs(Protocol):

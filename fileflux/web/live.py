@@ -143,7 +143,7 @@ class HubAgents:
         if live is None:
             return None
         since = self._clock.utc_now() - timedelta(seconds=self._clock.monotonic() - live.since)
-        return LiveAgent(live.online, live.transport, live.reason, since, live.session_id)
+        return LiveAgent(live.online, live.transport, live.reason, since, live.session_id, live.load)
 
     def online(self) -> list[int]:
         return self._tree.connections.online_ids()

@@ -14,6 +14,7 @@ PACKAGES = {"fileflux": ROOT / "fileflux", "flux_agent": ROOT / "agent" / "flux_
 TESTS = ROOT / "tests"
 
 BY_OTHERS = {
+    "fileflux.protocol.pumped": "protocol classes only; every test of a link is one of them",
     "fileflux.protocol.session_events": "dataclasses alone; the session's tests take them from the session",
 }
 """Rules without a test that imports them, each with the reason."""

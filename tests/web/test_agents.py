@@ -33,7 +33,7 @@ def test_live_facts_lie_over_the_row(admin: Api, hub: ScriptedHub, clock) -> Non
     with hub.database.transaction() as tx:
         rows.connected(tx, agent_id)
     assert admin.get(f"/api/agents/{agent_id}").json["status"] == "offline"
-    hub.live_agents[agent_id] = LiveAgent(True, "websocket", "", clock.utc_now(), "s1")
+    hub.live_agents[agent_id] = LiveAgent(True, "websocket", "", clock.utc_now(), "s1", 0.25)
     shown = admin.get(f"/api/agents/{agent_id}").json
     assert (shown["status"], shown["transport"], shown["connected_since"]) == (
         "online",

@@ -248,6 +248,8 @@ export const texts = {
     progress: 'Progress of the run',
     transfers: 'Files',
     findFile: 'Part of a name',
+    reason: 'Reason',
+    anyReason: 'Any reason',
     none: 'No files yet',
     noneWhy: 'They appear here as the source is read.',
     noneFiltered: 'No such files',

@@ -1924,6 +1924,8 @@ export interface components {
        * @description to the minute
        */
       last_seen?: string | null;
+      /** @description of its host over a minute, as the last heartbeat said: processes that want a processor */
+      load_average?: number | null;
       name?: string;
       /** @enum {string} */
       status?: 'new' | 'pending' | 'online' | 'offline' | 'revoked';

@@ -65,6 +65,23 @@ export const linkTo = {
   runs: (filter?: string) => (filter === undefined || filter === 'all' ? '#/runs' : `#/runs?show=${filter}`),
 };
 
+/** Where an object stands that is named as in `job:7`; undefined for what has no page. */
+export function linkToObject(object: string): string | undefined {
+  const [kind, id] = object.split(':');
+  const number = Number(id);
+  if (!Number.isInteger(number) || number <= 0) return undefined;
+  switch (kind) {
+    case 'job':
+      return linkTo.job(number);
+    case 'run':
+      return linkTo.run(number);
+    case 'agent':
+      return linkTo.agent(number);
+    default:
+      return undefined;
+  }
+}
+
 export class Router extends Store {
   place: Place = parsePlace(location.hash);
 

@@ -24,6 +24,13 @@ export const agent = {
   system: 'System',
   version: 'Version',
   host: 'Host',
+  load: 'Load',
+  loadOf: (load: number, processors: unknown) =>
+    typeof processors === 'number' && processors > 0
+      ? `${load.toFixed(2)} on ${processors} processors`
+      : load.toFixed(2),
+  running: 'Running now',
+  idle: 'Nothing moves from or to it',
   created: 'Created',
   folders: 'Folders',
   may: (read: boolean, write: boolean) =>
@@ -49,6 +56,12 @@ export const agent = {
   revoke: 'Revoke',
   revokeSure: (name: string) => `Revoke the token ${name}?`,
   revokeWhy: 'An agent that uses it is cut off within a second, in mid-transfer too.',
+  edit: 'Edit',
+  editTitle: (name: string) => `Edit ${name}`,
+  save: 'Save',
+  limit: 'Limit (MiB per second)',
+  limitHelp: 'Of all that it sends and receives. Empty: none.',
+  noLimit: 'none',
   remove: 'Delete',
   removeSure: (name: string) => `Delete the agent ${name}?`,
   removeWhy: 'Its tokens stop working. Jobs that use it have to be changed or deleted first.',

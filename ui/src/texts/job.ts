@@ -43,6 +43,8 @@ export const job = {
   planning: 'Looking at both sides…',
   planTitle: 'What a run would do now',
   planRun: 'Run this plan',
+  planFiles: 'Which files of the plan',
+  planNoFiles: 'None of them',
   classes: {
     new: 'new',
     changed: 'changed',

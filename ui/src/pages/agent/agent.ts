@@ -1,7 +1,7 @@
 import { LitElement, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
 
-import type { Agent, Job } from '../../api/types.js';
+import type { Agent, Job, Run } from '../../api/types.js';
 import '../../components/browser/browser.js';
 import type { FfBrowser } from '../../components/browser/browser.js';
 import '../../components/confirm/confirm.js';
@@ -13,8 +13,8 @@ import { toneOf } from '../../components/status/status.js';
 import '../../components/time/time.js';
 import { fact } from '../../components/fact/fact.js';
 import { Action } from '../../data/action.js';
-import { absolute, bytes } from '../../data/format.js';
-import type { Hub } from '../../data/hub.js';
+import { absolute, bytes, percent } from '../../data/format.js';
+import { ACTIVE_RUNS, type Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { mayAudit, mayManage, mayRun } from '../../data/roles.js';
 import { rootsOf } from '../../data/roots.js';
@@ -24,9 +24,12 @@ import { base, controls, page, parts } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 import { styles } from './agent.styles.js';
 import './doctor.js';
+import './edit.js';
+import type { FfAgentEdit } from './edit.js';
 import './tokens.js';
 
 const words = texts.agent;
+const RUNS_SHOWN = 20;
 const JOBS_MAX = 50;
 
 /** One agent: how it is connected, what it offers, what it is used for, and its tokens. */
@@ -41,6 +44,7 @@ export class FfAgent extends LitElement {
 
   private agent!: Value<Agent>;
   private jobs!: Value<Job[]>;
+  private runs!: Value<Run[]>;
   private readonly kept = new Keep(this);
   private readonly action = new Action(this);
   @query('ff-browser') private readonly browser!: FfBrowser;
@@ -57,7 +61,17 @@ export class FfAgent extends LitElement {
         (await client.get('/api/jobs', { query: { agent_id: id, limit: JOBS_MAX, sort: 'name' } })).items,
       events: ['job'],
     });
-    this.kept.set(live, [this.agent, this.jobs]);
+    this.runs = new Value<Run[]>({
+      read: async () =>
+        (
+          await client.get('/api/runs', {
+            query: { agent_id: id, status: [...ACTIVE_RUNS], sort: '-created_at', limit: RUNS_SHOWN },
+          })
+        ).items,
+      events: ['run'],
+      moving: runs => runs.length > 0,
+    });
+    this.kept.set(live, [this.agent, this.jobs, this.runs, this.hub.jobsById]);
   }
 
   override render() {
@@ -92,11 +106,16 @@ export class FfAgent extends LitElement {
         ${this.disks(agent)}
         ${mayRun(this.hub.session.user) ? html`<ff-agent-doctor .hub=${this.hub} .agent=${agent}></ff-agent-doctor>` : nothing}
         <section class="panel">
+          <h2>${words.running}</h2>
+          ${this.running()}
+        </section>
+        <section class="panel">
           <h2>${words.jobs}</h2>
           ${this.usedBy(agent)}
         </section>
         ${mayAudit(this.hub.session.user) ? html`<ff-agent-tokens .hub=${this.hub} .agent=${agent}></ff-agent-tokens>` : nothing}
       </div>
+      <ff-agent-edit .hub=${this.hub} .agent=${agent} @saved=${this.saved}></ff-agent-edit>
       <ff-browser .hub=${this.hub}></ff-browser>
       <ff-confirm></ff-confirm>
     `;
@@ -120,14 +139,15 @@ export class FfAgent extends LitElement {
       }
       ${
         mayManage(user) && agent.status !== 'revoked'
-          ? html`<button
-              class="bad"
-              @click=${() => {
-                this.drop(agent);
-              }}
-            >
-              ${words.remove}
-            </button>`
+          ? html`<button @click=${this.edit}>${words.edit}</button>
+              <button
+                class="bad"
+                @click=${() => {
+                  this.drop(agent);
+                }}
+              >
+                ${words.remove}
+              </button>`
           : nothing
       }
     `;
@@ -144,6 +164,8 @@ export class FfAgent extends LitElement {
       ${fact(words.host, said('hostname') || texts.common.none)}
       ${fact(words.system, said('os') || texts.common.none)}
       ${fact(words.version, said('version') || texts.common.none)}
+      ${agent.load_average === null ? nothing : fact(words.load, words.loadOf(agent.load_average, info.cpu_count))}
+      ${fact(words.limit, agent.bandwidth_limit ? `${bytes(agent.bandwidth_limit)}/s` : words.noLimit)}
       ${fact(words.created, absolute(agent.created_at))}
       ${
         agent.tags.length
@@ -185,6 +207,24 @@ export class FfAgent extends LitElement {
     </section>`;
   }
 
+  /** Runs that have it at one of their ends. */
+  private running() {
+    const items = this.runs.value;
+    if (!items?.length)
+      return html`<ff-notice kind=${items ? 'empty' : 'loading'} heading=${words.idle}></ff-notice>`;
+    return html`<ul>
+      ${items.map(
+        run =>
+          html`<li>
+            <a class="cut" href=${linkTo.run(run.id)}
+              >${this.hub.jobsById.get(run.job_id)?.name ?? texts.runs.jobNumber(run.job_id)}</a
+            >
+            <span class="dim">${texts.runStatuses[run.status]}, ${percent(run.progress)}</span>
+          </li>`,
+      )}
+    </ul>`;
+  }
+
   private usedBy(agent: Agent) {
     const { value } = this.jobs;
     if (!value) return html`<ff-notice kind="loading"></ff-notice>`;
@@ -200,6 +240,14 @@ export class FfAgent extends LitElement {
           </li>`,
       )}
     </ul>`;
+  }
+
+  private edit(): void {
+    this.renderRoot.querySelector('ff-agent-edit')?.open();
+  }
+
+  private saved(event: Event): void {
+    this.agent.take((event.target as FfAgentEdit).agent);
   }
 
   private async test(): Promise<void> {

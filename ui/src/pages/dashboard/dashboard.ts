@@ -16,7 +16,7 @@ import { absolute, bytes, percent, rate } from '../../data/format.js';
 import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { mayManage, mayRun } from '../../data/roles.js';
-import { linkTo } from '../../data/router.js';
+import { linkTo, linkToObject } from '../../data/router.js';
 import { Throughput } from '../../data/throughput.js';
 import { Value } from '../../data/value.js';
 import { base, controls, page, parts } from '../../styles/shared.js';
@@ -188,7 +188,7 @@ export class FfDashboard extends LitElement {
         alert =>
           html`<li class="alert">
             <div>
-              ${alert.message}
+              ${linkToObject(alert.object) ? html`<a href=${linkToObject(alert.object) ?? ''}>${alert.message}</a>` : alert.message}
               <span class="under">${words.times(alert.count)} <ff-time .at=${alert.last_at}></ff-time></span>
             </div>
             ${

@@ -10,12 +10,12 @@ import type { Hub } from '../../data/hub.js';
 import { linkTo } from '../../data/router.js';
 import { base, controls, page, part, parts } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
+import { CLASSES } from './plan-entries.js';
 
 type Plan = Answer<'get', '/api/plans/{plan_id}'>;
 
 const words = texts.job;
 const ASK_MS = 400;
-const CLASSES = ['new', 'changed', 'equal', 'extra', 'refused'] as const;
 
 /** What a run would do now, by looking at both sides and doing nothing. */
 @customElement('ff-plan')
@@ -86,6 +86,15 @@ export class FfPlan extends LitElement {
         }
       </dl>
       ${plan.warnings.map(warning => html`<p class="dim">${warning}</p>`)}
+      ${
+        CLASSES.some(name => plan[name].files > 0)
+          ? html`<ff-plan-entries
+              .hub=${this.hub}
+              .planId=${plan.id}
+              .classes=${CLASSES.filter(name => plan[name].files > 0)}
+            ></ff-plan-entries>`
+          : nothing
+      }
       <div class="actions">
         <button ?disabled=${!this.job.enabled} @click=${() => this.run(plan)}>${words.planRun}</button>
       </div>

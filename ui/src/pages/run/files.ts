@@ -37,6 +37,7 @@ export class FfFiles extends LitElement {
 
   @state() private filter = 'all';
   @state() private name = '';
+  @state() private code = '';
 
   private files!: Rows<Transfer>;
   private readonly kept = new Keep(this);
@@ -57,11 +58,14 @@ export class FfFiles extends LitElement {
   }
 
   override render() {
-    const { items, loaded, problem, hasMore } = this.files;
+    const { items: all, loaded, problem, hasMore } = this.files;
+    const codes = [...new Set(all.map(file => file.code).filter(Boolean))].sort();
+    const items = this.code ? all.filter(file => file.code === this.code) : all;
     return html`
       <div class="head">
         <h2>${words.transfers}</h2>
         <span class="grow"></span>
+        ${codes.length ? this.reasons(codes) : nothing}
         <label class="search"
           >${icon('search', 14)}<input
             type="search"
@@ -90,6 +94,7 @@ export class FfFiles extends LitElement {
   }
 
   private begin(): void {
+    this.code = '';
     this.files = this.hub.transfers(this.run.id, FILTERS[this.filter] ?? [], this.name);
     this.kept.set(this.hub.live, [this.files]);
   }
@@ -157,6 +162,18 @@ export class FfFiles extends LitElement {
 
   private open(file: Transfer): void {
     this.renderRoot.querySelector('ff-file')?.show(file);
+  }
+
+  /** Of the files that were read so far. */
+  private reasons(codes: readonly string[]) {
+    return html`<select class="reasons" aria-label=${words.reason} @change=${this.chooseReason}>
+      <option value="">${words.anyReason}</option>
+      ${codes.map(code => html`<option ?selected=${code === this.code}>${code}</option>`)}
+    </select>`;
+  }
+
+  private chooseReason(event: Event): void {
+    this.code = (event.target as HTMLSelectElement).value;
   }
 
   private find(event: Event): void {

@@ -87,6 +87,13 @@ export const styles = css`
   .phases .done {
     color: var(--text);
   }
+  .reasons {
+    width: auto;
+    max-width: 12rem;
+    height: 30px;
+    margin: 0;
+    font-size: 13px;
+  }
   ff-progress {
     --bar-height: 8px;
   }
