@@ -160,7 +160,11 @@ def test_paused_and_cancelled_in_the_middle(site: Site, tree: Path) -> None:
 
     def settled() -> int | None:
         """How many files stand at the destination, once no part is there and the run says the same."""
-        found, done = contents(target), int(site.hub.show(run_id)["files_done"])
+        try:
+            found, done = contents(target), int(site.hub.show(run_id)["files_done"])
+        except FileNotFoundError:
+            # A part that was renamed or removed while it was looked at.
+            return None
         return done if found.items() <= wanted.items() and len(found) == done else None
 
     still = wait_for("what was committed to end", settled, 20)

@@ -35,7 +35,7 @@ def test_a_transfer_shows_the_fields_of_the_reference(admin: Api, run: dict[str,
     shown = admin.get(f"/api/transfers/{transfer_ids[0]}").json
     assert shown == {
         "id": transfer_ids[0], "run_id": run["id"], "job_id": run["job_id"], "filename": "a.bin", "size": 20 * MIB, "status": "pending",
-        "reason": "", "code": "", "progress": 0.0, "bytes_transferred": 0, "bytes_reused": 0, "compression": None,
+        "reason": "", "code": "", "bottleneck": None, "progress": 0.0, "bytes_transferred": 0, "bytes_reused": 0, "compression": None,
         "chunk_size": 8 * MIB, "total_chunks": 3, "completed_chunks": 0, "file_hash": None, "retry_count": 0, "started_at": None,
         "ended_at": None,
     }  # fmt: skip
