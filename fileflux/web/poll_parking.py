@@ -22,6 +22,8 @@ HEADERS: Final[Mapping[str, str]] = {"Cache-Control": "no-store", "X-Content-Typ
 CONTENT_TYPE: Final = "application/octet-stream"
 _SEND_BYTES: Final = MIB
 """Per turn of the pump."""
+_PORTION: Final = 64 * KIB
+"""For one call: TLS says that some was taken when all of it was."""
 
 
 class RequestWaiter:
@@ -126,7 +128,7 @@ class _Parked:
         budget = _SEND_BYTES
         try:
             while self._out and budget > 0:
-                sent = self._stream.send(self._out[:budget])
+                sent = self._stream.send(self._out[: min(budget, _PORTION)])
                 self._out = self._out[sent:]
                 self._taken = True
                 self._moved()

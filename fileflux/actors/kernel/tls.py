@@ -29,7 +29,8 @@ SEND_BYTES: Final = 64 * KIB
 """Encrypted at once, for one call of the socket; what it does not take waits in memory."""
 
 BULK_BYTES: Final = 256 * KIB
-"""Read at once where a piece of 1 MiB is coming in: a call of the socket costs as much as to copy 64 KiB."""
+"""For the pump, whose data comes in pieces of 1 MiB: a call of the socket costs as much as to copy 64 KiB. Who wants to see a slow peer take
+something gives less to one ``send``."""
 
 _clock = SystemClock()
 
@@ -175,7 +176,7 @@ class TlsStream:
         """
         self._flush()
         if not self._accepted:
-            self._accepted = self._engine.encrypt(memoryview(data)[:SEND_BYTES])
+            self._accepted = self._engine.encrypt(memoryview(data)[:BULK_BYTES])
             self._flush()
         accepted, self._accepted = self._accepted, 0
         return accepted
