@@ -61,6 +61,7 @@ export const agent = {
   save: 'Save',
   limit: 'Limit (MiB per second)',
   limitHelp: 'Of all that it sends and receives. Empty: none.',
+  limitNow: 'Limit',
   noLimit: 'none',
   remove: 'Delete',
   removeSure: (name: string) => `Delete the agent ${name}?`,

@@ -165,7 +165,7 @@ export class FfAgent extends LitElement {
       ${fact(words.system, said('os') || texts.common.none)}
       ${fact(words.version, said('version') || texts.common.none)}
       ${agent.load_average === null ? nothing : fact(words.load, words.loadOf(agent.load_average, info.cpu_count))}
-      ${fact(words.limit, agent.bandwidth_limit ? `${bytes(agent.bandwidth_limit)}/s` : words.noLimit)}
+      ${fact(words.limitNow, agent.bandwidth_limit ? `${bytes(agent.bandwidth_limit)}/s` : words.noLimit)}
       ${fact(words.created, absolute(agent.created_at))}
       ${
         agent.tags.length
