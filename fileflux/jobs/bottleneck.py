@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Final, Literal
 
+from fileflux.protocol.limits import MIB
 from fileflux.protocol.messages import StageTimes
 
 Bottleneck = Literal["source_disk", "source_cpu", "uplink", "hub", "downlink", "destination_disk", "limit"]
@@ -21,7 +22,7 @@ STALLED: Final = 0.3
 """A source that may not send for this part of the time waits for what is behind it."""
 BUSY: Final = 0.5
 """A stage that takes this part of the time holds up the others."""
-QUEUED_BYTES: Final = 2 * 1024 * 1024
+QUEUED_BYTES: Final = 2 * MIB
 """What waits in the hub for the destination's link while that keeps up is less: two messages."""
 
 

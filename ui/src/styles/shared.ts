@@ -181,6 +181,11 @@ export const forms = css`
     align-items: center;
     gap: var(--space-2);
   }
+  /* The word behind a button that says that it worked. */
+  .saved {
+    align-self: center;
+    color: var(--good);
+  }
   .actions {
     display: flex;
     flex-wrap: wrap;

@@ -4,6 +4,7 @@ import { customElement, property, query } from 'lit/decorators.js';
 import type { Agent } from '../../api/types.js';
 import '../../components/dialog/dialog.js';
 import type { FfDialog } from '../../components/dialog/dialog.js';
+import { number } from '../../components/fields/fields.js';
 import '../../components/notice/notice.js';
 import { Action } from '../../data/action.js';
 import { textOf, words as separated } from '../../data/form.js';
@@ -44,15 +45,10 @@ export class FfAgentEdit extends LitElement {
               autocomplete="off"
               .defaultValue=${agent.name}
           /></label>
-          <label
-            >${words.limit}<input
-              name="limit"
-              type="number"
-              min="0"
-              step="any"
-              .defaultValue=${agent.bandwidth_limit ? String(agent.bandwidth_limit / MIB) : ''}
-            /><span class="help">${words.limitHelp}</span></label
-          >
+          ${number('limit', words.limit, agent.bandwidth_limit ? String(agent.bandwidth_limit / MIB) : '', {
+            step: 'any',
+            help: words.limitHelp,
+          })}
           <label class="all"
             >${words.description}<input
               name="description"

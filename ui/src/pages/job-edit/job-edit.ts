@@ -16,7 +16,7 @@ import { linkTo } from '../../data/router.js';
 import { Rows } from '../../data/rows.js';
 import { base, controls, forms, page, parts } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
-import { box, choice, lines, section, text } from './controls.js';
+import { box, choice, lines, number, section, text } from '../../components/fields/fields.js';
 import './filter-test.js';
 import type { Rules } from './filter-test.js';
 import { styles } from './job-edit.styles.js';
@@ -107,13 +107,7 @@ export class FfJobEdit extends LitElement {
         html`<div class="fields">
             ${lines('include', words.include, model?.include ?? [])}
             ${lines('exclude', words.exclude, model?.exclude ?? [])}
-            <label
-              >${words.minAge}<input
-                name="min_age"
-                type="number"
-                min="0"
-                .defaultValue=${String(model?.min_age ?? 0)}
-            /></label>
+            ${number('min_age', words.minAge, String(model?.min_age ?? 0))}
             <div class="boxes">${box('recursive', words.recursive, model?.recursive ?? true)}</div>
           </div>
           <ff-filter-test .hub=${this.hub} .rules=${this.rules}></ff-filter-test>`,
@@ -134,23 +128,11 @@ export class FfJobEdit extends LitElement {
           ${this.archiving ? text('archive_path', words.archive, model?.archive_path ?? '', { required: true }) : nothing}
           ${choice('verify', words.verify, words.verifies, model?.verify ?? 'chunks')}
           ${choice('compression', words.compression, words.compressions, model?.compression ?? 'auto')}
-          <label
-            >${words.limit}<input
-              name="limit"
-              type="number"
-              min="0"
-              step="any"
-              .defaultValue=${model?.bandwidth_limit ? String(model.bandwidth_limit / MIB) : ''}
-            /><span class="help">${words.limitHelp}</span></label
-          >
-          <label
-            >${words.attempts}<input
-              name="attempts"
-              type="number"
-              min="0"
-              max="100"
-              .defaultValue=${String(model?.retry.attempts ?? 5)}
-          /></label>
+          ${number('limit', words.limit, model?.bandwidth_limit ? String(model.bandwidth_limit / MIB) : '', {
+            step: 'any',
+            help: words.limitHelp,
+          })}
+          ${number('attempts', words.attempts, String(model?.retry.attempts ?? 5), { max: 100 })}
           <label
             >${words.tags}<input name="tags" .defaultValue=${(model?.tags ?? []).join(', ')} /><span
               class="help"

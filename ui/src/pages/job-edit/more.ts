@@ -3,7 +3,7 @@ import { html } from 'lit';
 import type { Job } from '../../api/types.js';
 import { moreOf } from '../../data/job_fields.js';
 import { texts } from '../../texts.js';
-import { box, choice, number, text } from './controls.js';
+import { box, choice, number, text } from '../../components/fields/fields.js';
 
 const words = texts.more;
 

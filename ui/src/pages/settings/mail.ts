@@ -1,4 +1,4 @@
-import { LitElement, css, html, nothing } from 'lit';
+import { LitElement, html, nothing } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 
 import type { Answer } from '../../api/paths.js';
@@ -18,20 +18,7 @@ const words = texts.mail;
 /** How the hub sends mails. */
 @customElement('ff-mail')
 export class FfMail extends LitElement {
-  static override styles = [
-    base,
-    controls,
-    forms,
-    page,
-    parts,
-    part,
-    css`
-      .done {
-        align-self: center;
-        color: var(--good);
-      }
-    `,
-  ];
+  static override styles = [base, controls, forms, page, parts, part];
 
   @property({ attribute: false }) hub!: Hub;
 
@@ -99,7 +86,7 @@ export class FfMail extends LitElement {
       </div>
       <div class="actions">
         <button class="primary" ?disabled=${this.action.busy}>${texts.settings.save}</button>
-        ${this.done ? html`<span class="done" role="status">${texts.settings.saved}</span>` : nothing}
+        ${this.done ? html`<span class="saved" role="status">${texts.settings.saved}</span>` : nothing}
       </div>
     </form>`;
   }

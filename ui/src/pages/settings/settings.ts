@@ -1,4 +1,4 @@
-import { LitElement, css, html, nothing } from 'lit';
+import { LitElement, html, nothing } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 
 import type { Answer } from '../../api/paths.js';
@@ -19,19 +19,7 @@ const words = texts.settings;
 /** What holds for the whole hub. */
 @customElement('ff-settings')
 export class FfSettings extends LitElement {
-  static override styles = [
-    base,
-    controls,
-    forms,
-    page,
-    parts,
-    css`
-      .done {
-        align-self: center;
-        color: var(--good);
-      }
-    `,
-  ];
+  static override styles = [base, controls, forms, page, parts];
 
   @property({ attribute: false }) hub!: Hub;
 
@@ -78,7 +66,7 @@ export class FfSettings extends LitElement {
           </div>
           <div class="actions">
             <button class="primary" ?disabled=${this.action.busy}>${words.save}</button>
-            ${this.done ? html`<span class="done" role="status">${words.saved}</span>` : nothing}
+            ${this.done ? html`<span class="saved" role="status">${words.saved}</span>` : nothing}
           </div>
         </form>
       </section>
