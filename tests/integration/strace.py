@@ -142,11 +142,19 @@ class Strace:
         self.stop()
 
     def stop(self) -> None:
-        """Detach; no effect the second time."""
+        """Detach; no effect the second time.
+
+        strace looks whether it was told to end and then waits for its processes, not in one step: a signal between the two is not noticed
+        as long as nothing happens to them. The kernel detaches them from a strace that is killed.
+        """
         assert self._process is not None
-        if self._process.popen.poll() is None:
-            self._process.popen.terminate()
-            self._process.popen.wait(20)
+        popen = self._process.popen
+        if popen.poll() is None:
+            popen.terminate()
+            try:
+                popen.wait(3)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
 
     @property
     def text(self) -> str:
