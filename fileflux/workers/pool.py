@@ -124,19 +124,19 @@ class WorkerPool:
                 process.join(self._limits.stop_timeout)
         manager.join(self._limits.stop_timeout)
 
-    def shard(self, key: str) -> int:
-        """The number of the worker that ``key`` belongs to."""
-        return shard_of(key, len(self._shards))
+    def shard(self, key: str, beside: str = "") -> int:
+        """The number of the worker that ``key`` belongs to; see ``shard_of``."""
+        return shard_of(key, len(self._shards), beside)
 
-    def submit(self, key: str, task: str, args: dict[str, Any], done: Done) -> None:
-        """Queue a task; never waits. ``args`` are JSON and are taken as they are now.
+    def submit(self, key: str, task: str, args: dict[str, Any], done: Done, beside: str = "") -> None:
+        """Queue a task for the worker of ``key`` (see ``shard_of``); never waits. ``args`` are JSON and are taken as they are now.
 
         ``done`` is called exactly once, in another (green) thread, and must not block. Its error is the task's own, WorkerDiedError when
         the process ended in the middle of it, OverloadedError when too much is queued, UnavailableError when the pool stops. Raises
         LocalProtocolError when ``args`` are not JSON or longer than 4 MiB. On a stopped pool ``done`` is called before this returns.
         """
         entry = self._encoded(task, args, done)
-        shard = self._shards[self.shard(key)]
+        shard = self._shards[self.shard(key, beside)]
         with self._lock:
             if self._running:
                 if self._queued >= self._limits.worker_backlog:

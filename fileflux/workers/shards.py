@@ -49,9 +49,14 @@ class Shard:
     """Processes in a row that ended before they were ready."""
 
 
-def shard_of(key: str, count: int) -> int:
-    """Rendezvous hashing: a number of 0 … count-1, the same in every process; with one worker more, only that one's keys move."""
-    return max(range(count), key=lambda number: _weight(number, key))
+def shard_of(key: str, count: int, beside: str = "") -> int:
+    """Rendezvous hashing: a number of 0 … count-1, the same in every process; with one worker more, only that one's keys move.
+
+    ``beside``: a key whose worker gets none of these, unless it is the only one.
+    """
+    numbers = range(count)
+    taken = max(numbers, key=lambda number: _weight(number, beside)) if beside and count > 1 else None
+    return max((number for number in numbers if number != taken), key=lambda number: _weight(number, key))
 
 
 def _weight(number: int, key: str) -> bytes:

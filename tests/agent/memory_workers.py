@@ -35,7 +35,7 @@ class MemoryWorkers:
         self.fail = {}
         self.corrupt_writes = 0
 
-    def submit(self, key, task, args, done):
+    def submit(self, key, task, args, done, beside=""):
         self.waiting.append((key, task, args, done))
 
     def broadcast(self, task, args):

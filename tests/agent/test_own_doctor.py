@@ -27,7 +27,7 @@ class Workers:
     def __init__(self) -> None:
         self.tasks: list[tuple[str, Callable[..., None]]] = []
 
-    def submit(self, key: str, task: str, args: dict[str, Any], done: Callable[..., None]) -> None:
+    def submit(self, key: str, task: str, args: dict[str, Any], done: Callable[..., None], beside: str = "") -> None:
         del key, args
         self.tasks.append((task, done))
 

@@ -28,7 +28,7 @@ class Recorder:
         self.examined = []
         self.requests = Requests(self, DEFAULT_LIMITS, "1", self.sent.append, self.examined.append)
 
-    def submit(self, key, task, args, done):
+    def submit(self, key, task, args, done, beside=""):
         self.tasks.append((key, task, args, done))
 
     def answer(self, value=None, error=None):

@@ -33,7 +33,7 @@ class Workers:
         """As after the death of the process."""
         self.tasks = agent_tasks({"read": [str(self.folder)], "write": []}, None)
 
-    def submit(self, key: str, task: str, args: dict[str, Any], done: Callable[..., None]) -> None:
+    def submit(self, key: str, task: str, args: dict[str, Any], done: Callable[..., None], beside: str = "") -> None:
         del key
         if task in self.fail:
             done(None, self.fail.pop(task))

@@ -13,7 +13,7 @@ from flux_agent.transfer.regions import Slot
 class RunTask:
     """Run ``task`` on the worker that ``key`` belongs to, then call ``task_done`` of the machine with this very object.
 
-    ``slot`` is in use until then; ``context`` is the machine's own.
+    ``slot`` is in use until then; ``context`` is the machine's own. ``beside``: a key whose worker is left out if there are others.
     """
 
     key: str
@@ -22,6 +22,7 @@ class RunTask:
     context: Any = None
     slot: Slot | None = None
     submitted_at: float = 0.0
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)

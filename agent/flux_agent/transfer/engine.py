@@ -323,7 +323,7 @@ class Engine:
         def done(value: dict[str, Any] | None, error: FluxError | None) -> None:
             self._apply(machine, machine.task_done(task, value, error, self._clock.monotonic()))
 
-        self._workers.submit(task.key, task.task, task.args, done)
+        self._workers.submit(task.key, task.task, task.args, done, task.beside)
 
     def _tell_workers(self, effect: Broadcast) -> None:
         if effect.key:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 from fileflux.errors import TRANSFER_CODES, FluxError, RemoteProtocolError, WorkerDiedError
@@ -136,7 +136,7 @@ class Machine(ABC):
         """Step to closed."""
 
     def _redone(self, task: RunTask) -> RunTask:
-        return RunTask(task.key, task.task, task.args, task.context, task.slot)
+        return replace(task)
 
     def _late(self, task: RunTask, value: dict[str, Any]) -> None:
         """A task was done after the machine began to close."""
@@ -147,12 +147,19 @@ class Machine(ABC):
         return self.fail(error.code, str(error), retryable=error.retryable)
 
     def _run(
-        self, task: str, *, key: str | None = None, context: Any = None, slot: Slot | None = None, **args: Any
+        self,
+        task: str,
+        *,
+        key: str | None = None,
+        beside: str = "",
+        context: Any = None,
+        slot: Slot | None = None,
+        **args: Any,
     ) -> RunTask:
         self.running += 1
         if slot is not None:
             args["slot"] = [slot.offset, slot.size]
-        return RunTask(key or self.key, task, {"wire": self.wire_id, **args}, context, slot)
+        return RunTask(key or self.key, task, {"wire": self.wire_id, **args}, context, slot, beside=beside)
 
     def _chunk_key(self, what: object) -> str:
         """Chunks of one file spread over the workers; a file of one chunk stays on one, so that only that one has it open."""

@@ -120,7 +120,7 @@ class SinkMachine(Machine):
             slot.release()
             return []
         self._writing.add(index)
-        return [self._run("sink_write", key=self._chunk_key(index), context=index, slot=slot, handle=self.handle)]
+        return [self._run_chunk("sink_write", index, slot=slot)]
 
     def same(self, ranges: m.Ranges, now: float) -> list[Effect]:
         """The source found these chunks equal to what the have pages said."""
@@ -312,9 +312,13 @@ class SinkMachine(Machine):
                 self._copying += 1
                 self._writing.add(first)
                 quick = self._have.quick(first).hex()
-                args = {"handle": self.handle, "index": first, "quick": quick}
-                effects.append(self._run("sink_copy", key=self._chunk_key(first), context=first, **args))
+                effects.append(self._run_chunk("sink_copy", first, index=first, quick=quick))
         return effects
+
+    def _run_chunk(self, task: str, chunk: int, **args: Any) -> RunTask:
+        # The hash of the whole file is as much work as all the rest and has to go in order: its worker does nothing else.
+        beside = self.key if self.total > 1 else ""
+        return self._run(task, key=self._chunk_key(chunk), beside=beside, context=chunk, handle=self.handle, **args)
 
     def _length(self, first: int, last: int) -> int:
         chunk = self.request.chunk_size

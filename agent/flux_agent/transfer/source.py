@@ -187,15 +187,15 @@ class SourceMachine(Machine):
         return [self._read_chunk(index, slot)]
 
     def _read_chunk(self, index: int, slot: Slot) -> RunTask:
-        have = bytes(self._have[index * HASH_SIZE : (index + 1) * HASH_SIZE]).hex() or None
         return self._run(
             "source_chunk",
             key=self._chunk_key(index),
+            beside=self.key if self._wants_hash() else "",
             context=(index, self._pass),
             slot=slot,
             handle=self.handle,
             index=index,
-            have=have,
+            have=self._have[index * HASH_SIZE : (index + 1) * HASH_SIZE].hex() or None,
             compression=self.request.compression,
             effort=int(self._effort.level),
         )

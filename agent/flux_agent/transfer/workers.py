@@ -16,9 +16,10 @@ Done = Callable[[dict[str, Any] | None, FluxError | None], None]
 class Workers(Protocol):
     """Where tasks run."""
 
-    def submit(self, key: str, task: str, args: dict[str, Any], done: Done) -> None:
+    def submit(self, key: str, task: str, args: dict[str, Any], done: Done, beside: str = "") -> None:
         """Run the task on the worker that ``key`` belongs to; ``done`` gets a value or an error, in a turn.
 
+        ``beside``: a key whose worker is left out if there are others.
         The error is OverloadedError when too many tasks wait.
         """
 
@@ -33,11 +34,11 @@ class PooledWorkers:
         self._pool = pool
         self._turns = turns
 
-    def submit(self, key: str, task: str, args: dict[str, Any], done: Done) -> None:
+    def submit(self, key: str, task: str, args: dict[str, Any], done: Done, beside: str = "") -> None:
         def result(ended: TaskResult) -> None:
             self._turns.post(lambda: done(ended.value, ended.error))
 
-        self._pool.submit(key, task, args, result)
+        self._pool.submit(key, task, args, result, beside)
 
     def broadcast(self, task: str, args: dict[str, Any]) -> None:
         self._pool.broadcast(task, args)
