@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from itertools import islice
 
 
 class RangeSet:
@@ -64,6 +65,20 @@ class RangeSet:
         if following < total:
             gaps.append((following, total - 1))
         return gaps
+
+    def without(self, other: RangeSet) -> list[tuple[int, int]]:
+        """What is in this set and not in ``other``, as inclusive ranges in order."""
+        gaps = other.missing(self._last[-1] + 1) if self._last else []
+        rest = []
+        passed = 0
+        for first, last in zip(self._first, self._last, strict=True):
+            while passed < len(gaps) and gaps[passed][1] < first:
+                passed += 1
+            for gap_first, gap_last in islice(gaps, passed, None):
+                if gap_first > last:
+                    break
+                rest.append((max(first, gap_first), min(last, gap_last)))
+        return rest
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RangeSet) and self._first == other._first and self._last == other._last

@@ -107,6 +107,12 @@ class MemoryWorkers:
             "times": times,
         }
 
+    def source_compare(self, wire, handle, first, count):
+        data, size = self.disk.files[handle["name"]], handle["chunk"]
+        chunks = (data[index * size : (index + 1) * size] for index in range(first, first + count))
+        hashes = b"".join(hashlib.sha256(chunk).digest() for chunk in chunks)
+        return {"hashes": hashes.hex(), "times": {"read": 1, "hash": 1}}
+
     def source_hash(self, wire, handle, upto):
         data = self.disk.files[handle["name"]]
         end = upto == total_chunks(len(data), handle["chunk"])

@@ -7,11 +7,12 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fileflux.errors import TransferError
 from fileflux.protocol import messages as m
+from flux_agent.transfer import comparison
 
 from .paired import CHUNK, PART, PairedTransfer
 
@@ -104,7 +105,16 @@ def test_a_refused_chunk_is_sent_again():
     check(pair, data)
 
 
+@pytest.fixture(params=["beforehand", "as they are read"])
+def compared(request, monkeypatch):
+    """Small files are compared chunk by chunk, as they are read; with no file small it happens beforehand."""
+    if request.param == "beforehand":
+        monkeypatch.setattr(comparison, "SMALL", 0)
+        monkeypatch.setattr(comparison, "STEP_BYTES", 2 * CHUNK)
+
+
 @pytest.mark.parametrize("basis", ["part", "final"])
+@pytest.mark.usefixtures("compared")
 def test_equal_chunks_are_not_sent(basis):
     data = content(6 * CHUNK + 5)
     old = bytearray(data[: 5 * CHUNK])
@@ -120,18 +130,31 @@ def test_equal_chunks_are_not_sent(basis):
     check(pair, data)
 
 
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32), basis=st.sampled_from(["part", "final"]))
-def test_cuts_while_equal_chunks_are_told(seed, basis):
-    data = content(6 * CHUNK + 5)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 2**32),
+    basis=st.sampled_from(["part", "final"]),
+    changed=st.sets(st.integers(0, 18)),
+    cut_chance=st.sampled_from([0.0, 0.02]),
+    deaths=st.integers(0, 2),
+)
+@pytest.mark.usefixtures("compared")
+def test_any_chunks_may_differ_while_links_are_cut_and_workers_die(seed, basis, changed, cut_chance, deaths):
+    data = content(20 * CHUNK + 5)
+    old = bytearray(data[: 19 * CHUNK])
+    for index in changed:
+        old[index * CHUNK] ^= 1
     pair = PairedTransfer(data, seed=seed)
+    pair.source.workers.die_next = deaths
     if basis == "part":
-        pair.sink.disk.parts[PART] = bytearray(data[: 5 * CHUNK])
+        pair.sink.disk.parts[PART] = old
     else:
-        pair.sink.disk.files["f"] = data[: 5 * CHUNK]
+        pair.sink.disk.files["f"] = bytes(old)
     pair.begin()
-    pair.run(cut_chance=0.02)
+    pair.run(cut_chance=cut_chance)
     check(pair, data)
+    if not cut_chance:
+        assert pair.frames_forwarded == len(changed) + 2
 
 
 def test_a_file_that_is_not_there():

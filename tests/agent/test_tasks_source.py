@@ -58,6 +58,19 @@ def test_a_chunk_that_the_destination_has_is_not_packed(bench: Bench) -> None:
     assert not bench.read(handle, 0, have=sha(content[CHUNK:]))[0]["same"]
 
 
+def test_chunks_are_compared_without_a_slot(bench: Bench) -> None:
+    content = text(3 * CHUNK + 7)
+    (bench.source / "f").write_bytes(content)
+    handle = bench.open_source("f")["handle"]
+    value = bench("source_compare", wire=1, handle=handle, first=1, count=3)
+    chunks = (content[start : start + CHUNK] for start in range(CHUNK, len(content), CHUNK))
+    assert value["hashes"] == "".join(sha(chunk) for chunk in chunks)
+    assert set(value["times"]) == {"read", "hash"}
+    (bench.source / "f").write_bytes(content[::-1])
+    with fails("source_changed"):
+        bench("source_compare", wire=1, handle=handle, first=0, count=1)
+
+
 def test_what_the_source_says(bench: Bench) -> None:
     path = bench.source / "f"
     path.write_bytes(b"x")

@@ -103,6 +103,9 @@ def test_a_hole_that_the_destination_has_is_not_sent(bench: Bench, sparse: bytes
     handle = bench.open_source("f")["handle"]
     value, frame = bench.read(handle, 0, have=zeros(CHUNK).sha256.hex())
     assert (value["same"], value["frame"], frame) == (True, 0, b"")
+    compared = bench("source_compare", wire=1, handle=handle, first=0, count=-(-len(sparse) // CHUNK))
+    chunks = (sparse[start : start + CHUNK] for start in range(0, len(sparse), CHUNK))
+    assert compared["hashes"] == "".join(sha(chunk) for chunk in chunks)
 
 
 def test_a_hole_that_is_filled_is_a_change(bench: Bench, sparse: bytes) -> None:

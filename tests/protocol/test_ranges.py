@@ -31,6 +31,17 @@ def test_behaves_like_a_set(ranges: list[tuple[int, int]]) -> None:
         assert gaps == sorted(set(range(total)) - plain)
 
 
+@given(RANGES, RANGES)
+def test_what_is_in_one_and_not_in_the_other(ours: list[tuple[int, int]], theirs: list[tuple[int, int]]) -> None:
+    one, other = RangeSet.from_ranges(ours), RangeSet.from_ranges(theirs)
+    rest = one.without(other)
+    assert {index for first, last in rest for index in range(first, last + 1)} == {
+        index for index in range(80) if one.contains(index) and not other.contains(index)
+    }
+    assert rest == sorted(rest)
+    assert all(first <= last for first, last in rest)
+
+
 def test_a_file_in_order_is_one_range() -> None:
     chunks = RangeSet()
     for index in range(1000):

@@ -27,7 +27,9 @@ def test_with_one_more_worker_only_its_keys_move():
 def test_beside_another_key_its_worker_gets_nothing_unless_it_is_alone():
     beside = [(shard_of(key, 4, "one"), shard_of(key, 4)) for key in KEYS]
     assert shard_of("one", 4) not in {number for number, _ in beside}
-    assert all(number == alone for number, alone in beside if alone != shard_of("one", 4)), "the others stay where they are"
+    assert all(number == alone for number, alone in beside if alone != shard_of("one", 4)), (
+        "the others stay where they are"
+    )
     assert set(Counter(number for number, _ in beside).values()) <= set(range(len(KEYS) // 4, len(KEYS) // 2))
     assert shard_of("any", 1, "one") == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from fileflux.protocol.messages import Ranges
 from fileflux.protocol.ranges import RangeSet
 
 
@@ -20,6 +21,12 @@ class ChunkPlan:
         self._again.clear()
         self._gaps = deque(acked.missing(total))
         self.left = sum(last - first + 1 for first, last in self._gaps)
+
+    def insert(self, ranges: Ranges) -> None:
+        """Chunks that ``restart`` left out, before the gaps."""
+        for first, last in reversed(ranges):
+            self._gaps.appendleft((first, last))
+            self.left += last - first + 1
 
     def again(self, index: int) -> None:
         """Once more, before all others."""

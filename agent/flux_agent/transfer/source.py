@@ -6,23 +6,22 @@ piece. The states are in ``source_state.py``.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from fileflux.errors import FluxError
 from fileflux.protocol import messages as m
-from fileflux.protocol.frames import chunk_length, total_chunks
+from fileflux.protocol.frames import total_chunks
 from fileflux.protocol.limits import HASH_SIZE, HEADER_SIZE, Limits
 from fileflux.protocol.ranges import RangeSet
-from fileflux.protocol.window import SendWindow
+from flux_agent.transfer.comparison import Comparison, in_portions
 from flux_agent.transfer.digest import ChunkDigest
 from flux_agent.transfer.effects import DropUnsent, Effect, FramesReady, NeedSlot, RunTask, SendItem
 from flux_agent.transfer.effort import Effort
 from flux_agent.transfer.hashes import WholeHash
 from flux_agent.transfer.machine import Machine
 from flux_agent.transfer.plan import ChunkPlan
-from flux_agent.transfer.ready import Frame, Outgoing
+from flux_agent.transfer.ready import Frame, Outgoing, ReadyFrames
 from flux_agent.transfer.regions import Slot
 from flux_agent.transfer.source_state import Event, State, step
 from flux_agent.transfer.steps import Steps, out_of_place
@@ -40,8 +39,7 @@ class SourceMachine(Machine):
         self._effort = effort or Effort()
         self._steps = Steps(request.transfer_id, State.OPENING, step, (State.CLOSING, State.CLOSED))
         self._digest = ChunkDigest(1)
-        self._have = bytearray()
-        self._window = SendWindow()
+        self._comparison = Comparison(request.chunk_size, limits.worker_in_flight)
         self._early_resume: m.TransferResumeItem | None = None
         self._early_up_to = 0
         self._paused = False
@@ -49,16 +47,13 @@ class SourceMachine(Machine):
         # Chunks on their way through this machine, and the bytes of their frames at most.
         self._slots_wanted = 0
         self._reading = 0
-        self._ready: deque[Frame] = deque()
-        self._pending = 0
+        self._ready = ReadyFrames(limits.piece_min)
         # Results of chunks that were asked for before the last transfer_resume carry an older number.
         self._pass = 0
-        self._stalled_at: float | None = None
         self._whole = WholeHash(request.chunk_size)
         self._checking = False
         self._completed = False
         self._moved = RangeSet()
-        self._bytes = 0
 
     @property
     def state(self) -> State:
@@ -93,14 +88,13 @@ class SourceMachine(Machine):
         if not self._steps.heard(Event.HAVE):
             return []
         count = len(hashes) // HASH_SIZE
-        if first * HASH_SIZE != len(self._have) or first + count > self.total:
-            raise out_of_place(
-                self.wire_id, f"have page from {first}", f"at {len(self._have) // HASH_SIZE} of {self.total}"
-            )
-        self._have += hashes
+        known = self._comparison.count
+        if first != known or first + count > self.total:
+            raise out_of_place(self.wire_id, f"have page from {first}", f"at {known} of {self.total}")
+        self._comparison.add_page(hashes, self.total)
         early = self._early_resume
-        if early is None or len(self._have) < early.have_count * HASH_SIZE:
-            return []
+        if early is None or known + count < early.have_count:
+            return self._advance(now)
         return self.resumed(early, now)
 
     def resumed(self, item: m.TransferResumeItem, now: float) -> list[Effect]:
@@ -109,18 +103,19 @@ class SourceMachine(Machine):
             raise out_of_place(
                 self.wire_id, f"transfer_resume with {item.have_count} hashes", f"of {self.total} chunks"
             )
-        if self.state is State.WAITING and len(self._have) < item.have_count * HASH_SIZE:
+        if self.state is State.WAITING and self._comparison.count < item.have_count:
             # Control messages overtake data on a link: the pages are on their way.
             self._early_resume = item
             return []
         if not self._steps.heard(Event.RESUMED):
             return []
         self._early_resume = None
-        self._window.reset(item.received, max(item.up_to, self._early_up_to))
-        self._stop_sending()
+        self._ready.window.reset(item.received, max(item.up_to, self._early_up_to))
+        self._ready.clear()
         self._pass += 1
-        self._plan.restart(RangeSet.from_ranges(item.acked), self.total)
-        return [DropUnsent(), *self._advance(now)]
+        self._plan.restart(RangeSet.from_ranges((*item.acked, *self._comparison.settled())), self.total)
+        untold = self._comparison.equal.without(RangeSet.from_ranges(item.acked))
+        return [DropUnsent(), *self._tell_same(untold), *self._advance(now)]
 
     def granted(self, item: m.WindowItem, now: float) -> list[Effect]:
         """The window grew."""
@@ -130,12 +125,9 @@ class SourceMachine(Machine):
             self._early_up_to = max(self._early_up_to, item.up_to)
             return []
         if item.lower:
-            self._window.lower(item.up_to)
+            self._ready.window.lower(item.up_to)
             return []
-        self._window.grant(item.up_to)
-        if self._stalled_at is not None:
-            self.times.window += now - self._stalled_at
-            self._stalled_at = None
+        self.times.window += self._ready.granted(item.up_to, now)
         return [FramesReady(), *self._advance(now)]
 
     def chunk_wanted(self, index: int, now: float) -> list[Effect]:
@@ -158,7 +150,7 @@ class SourceMachine(Machine):
         if not self._completed or not self._steps.allows(Event.RELEASED):
             raise out_of_place(self.wire_id, "transfer_release", self.state.name.lower())
         self._steps.step(Event.RELEASED)
-        self._stop_sending()
+        self._ready.clear()
         return [SendItem(m.TransferReleased, m.TransferReleasedItem(self.wire_id)), *self._drained()]
 
     def cancel(self, *, discard: bool) -> list[Effect]:  # noqa: ARG002  # a source has nothing to discard
@@ -168,7 +160,7 @@ class SourceMachine(Machine):
         """Nothing can be sent until ``resumed``; what is in flight is given up."""
         if self._steps.allows(Event.LINK_LOST):
             self._steps.step(Event.LINK_LOST)
-            self._stop_sending()
+            self._ready.clear()
             self._pass += 1
         return []
 
@@ -180,7 +172,6 @@ class SourceMachine(Machine):
         self._slots_wanted -= 1
         index = self._plan.take() if self.state is State.MOVING else None
         if index is None:
-            self._pending -= slot.size
             slot.release()
             return []
         self._reading += 1
@@ -195,7 +186,7 @@ class SourceMachine(Machine):
             slot=slot,
             handle=self.handle,
             index=index,
-            have=self._have[index * HASH_SIZE : (index + 1) * HASH_SIZE].hex() or None,
+            have=self._comparison.have(index),
             compression=self.request.compression,
             effort=int(self._effort.level),
         )
@@ -212,43 +203,27 @@ class SourceMachine(Machine):
         return wants and not self._fits_window
 
     def take(self, piece_size: int, now: float) -> Outgoing | None:
-        """The next bytes to send, at most ``piece_size`` and what the window allows. After sending them call ``taken``."""
-        if not self._ready or self.state is not State.MOVING or self._paused:
-            return None
-        frame = self._ready[0]
-        left = frame.size - frame.sent
-        length = min(piece_size, left, self._window.room)
-        if length < min(left, self._limits.piece_min, piece_size):
-            # Crumbs of a window are left lying until there is a piece worth a message.
-            if self._stalled_at is None:
-                self._stalled_at = now
-            return None
-        data = frame.slot.view[frame.sent : frame.sent + length]
-        return Outgoing(frame.index, frame.sent, data, whole=length == frame.size)
+        """As ``ReadyFrames.take``."""
+        return self._ready.take(piece_size, now) if self.state is State.MOVING and not self._paused else None
 
     def taken(self, out: Outgoing, now: float) -> list[Effect]:
-        """The bytes of ``take`` are copied and queued on the link."""
-        frame = self._ready[0]
-        length = len(out.data)
-        out.data.release()
-        self._window.add(length)
-        frame.sent += length
-        if frame.sent < frame.size:
+        """As ``ReadyFrames.taken``."""
+        if not self._ready.taken(out):
             return []
-        self._ready.popleft()
-        self._pending -= self._frame_max
-        frame.slot.release()
-        self._count(frame.index)
+        self._moved.add(out.index, out.index)
         return self._advance(now)
 
     def progress(self) -> m.TransferProgressItem:
-        return m.TransferProgressItem(self.wire_id, self._bytes, self._moved.count, self.times.shown())
+        moved, chunk = self._moved, self.request.chunk_size
+        missing = self.total * chunk - self.size if moved.contains(self.total - 1) else 0
+        return m.TransferProgressItem(self.wire_id, moved.count * chunk - missing, moved.count, self.times.shown())
 
     # Tasks
 
     def _handlers(self) -> dict[str, Callable[[RunTask, dict[str, Any], float], list[Effect]]]:
         return {
             "source_open": self._opened,
+            "source_compare": self._compared,
             "source_chunk": self._chunk_read,
             "source_hash": self._hash_done,
             "source_check": self._checked,
@@ -281,19 +256,33 @@ class SourceMachine(Machine):
         same_again = self._digest.add(index, bytes.fromhex(value["sha"]))
         effects: list[Effect] = []
         if not same_again or of_pass != self._pass or value["same"]:
-            self._pending -= slot.size
             slot.release()
             if not same_again:
-                return self.fail(
-                    "source_changed", f"chunk {index} is not what it was when it was first read", retryable=True
-                )
+                return self._changed(index)
             if of_pass == self._pass:
-                self._count(index)
-                effects = [SendItem(m.ChunkSame, m.ChunksItem(self.wire_id, ((index, index),)))]
+                effects = self._tell_same(((index, index),))
         else:
-            self._ready.append(Frame(index, slot, value["frame"]))
+            self._ready.add(Frame(index, slot, value["frame"]))
             effects = [FramesReady()]
         return [*effects, *self._advance(now)]
+
+    def _compared(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
+        first, hashes = task.context, bytes.fromhex(value["hashes"])
+        self.times.add(value["times"])
+        for at in range(0, len(hashes), HASH_SIZE):
+            if not self._digest.add(first + at // HASH_SIZE, hashes[at : at + HASH_SIZE]):
+                return self._changed(first + at // HASH_SIZE)
+        equal, different = self._comparison.compared(first, hashes)
+        if self.state is not State.MOVING:
+            # What is found now, the next transfer_resume looks at.
+            return self._advance(now)
+        self._plan.insert(different)
+        return [*self._tell_same(equal), *self._advance(now)]
+
+    def _tell_same(self, ranges: m.Ranges | list[tuple[int, int]]) -> list[Effect]:
+        for first, last in ranges:
+            self._moved.add(first, last)
+        return [SendItem(m.ChunkSame, m.ChunksItem(self.wire_id, portion)) for portion in in_portions(ranges)]
 
     def _hash_done(self, task: RunTask, value: dict[str, Any], now: float) -> list[Effect]:
         del task
@@ -306,6 +295,9 @@ class SourceMachine(Machine):
         # It may have to send again meanwhile; then another check follows.
         return self._complete() if self.state is State.CHECKING else self._advance(now)
 
+    def _changed(self, index: int) -> list[Effect]:
+        return self.fail("source_changed", f"chunk {index} is not what it was when it was first read", retryable=True)
+
     def _task_failed(self, task: RunTask, error: FluxError) -> list[Effect]:
         if task.slot is not None:
             self._reading -= 1
@@ -313,19 +305,30 @@ class SourceMachine(Machine):
 
     def _advance(self, now: float) -> list[Effect]:
         del now
+        effects = self._compare()
         if self.state is not State.MOVING:
-            return []
-        effects: list[Effect] = []
+            return effects
         while self._may_read_ahead():
             self._slots_wanted += 1
-            self._pending += self._frame_max
             effects.append(NeedSlot(self._frame_max))
         upto = self._whole.next_step(self._digest.prefix) if self._wants_hash() else None
         if upto is not None:
             effects.append(self._run("source_hash", handle=self.handle, upto=upto))
-        if not (self._plan.left or self._slots_wanted or self._reading or self._ready or self._hash_missing()):
+        left = self._plan.left or self._slots_wanted or self._reading or self._ready or self._comparison.pending
+        if not (left or self._hash_missing()):
             self._steps.step(Event.ALL_SENT)
             effects.extend(self._check())
+        return effects
+
+    def _compare(self) -> list[Effect]:
+        early = self.state is State.WAITING
+        effects: list[Effect] = []
+        while (early or self.state is State.MOVING) and not self._paused:
+            if (following := self._comparison.next_step(early=early)) is None:
+                break
+            first, count = following
+            args = {"handle": self.handle, "first": first, "count": count}
+            effects.append(self._run("source_compare", key=self._chunk_key(f"have{first}"), context=first, **args))
         return effects
 
     def _may_read_ahead(self) -> bool:
@@ -340,7 +343,8 @@ class SourceMachine(Machine):
     @property
     def _fits_window(self) -> bool:
         """A frame that is whole within the window leaves its slot as the link takes it. Others would fill all memory while they wait."""
-        return self._window.room > 0 if not self._ahead else self._pending + self._frame_max <= self._window.room
+        room = self._ready.window.room
+        return room > 0 if not self._ahead else (self._ahead + 1) * self._frame_max <= room
 
     def _wants_hash(self) -> bool:
         # A chunk hash of a file of one chunk is its file hash.
@@ -372,25 +376,13 @@ class SourceMachine(Machine):
         sha = self._digest.hash_of(0) if self.total == 1 else self._whole.sha256
         return m.TransferCompleteItem(self.wire_id, self.size, self._digest.hexdigest(), sha, role="source")
 
-    def _count(self, index: int) -> None:
-        if not self._moved.contains(index):
-            self._moved.add(index, index)
-            self._bytes += chunk_length(index, self.size, self.request.chunk_size)
-
     @property
     def _frame_max(self) -> int:
         return HEADER_SIZE + min(self.size, self.request.chunk_size)
 
-    def _stop_sending(self) -> None:
-        for frame in self._ready:
-            self._pending -= self._frame_max
-            frame.slot.release()
-        self._ready.clear()
-        self._stalled_at = None
-
     def _close(self) -> list[Effect]:
         self._steps.step(Event.ENDED)
-        self._stop_sending()
+        self._ready.clear()
         return [DropUnsent(), *self._drained()]
 
     def _close_now(self) -> None:

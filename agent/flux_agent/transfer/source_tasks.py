@@ -120,8 +120,7 @@ class SourceTasks:
             began = now()
             status = file.status()
             self._check(handle, place, status)
-            sparse = status.allocated < status.size and length >= HOLE_MIN
-            if sparse and file.is_hole(index * handle.chunk_size, length):
+            if self._is_hole(file, status, index * handle.chunk_size, length):
                 # Checked again: a hole that was filled in the meantime has another content.
                 self._check(handle, place, file.status())
                 return self._hole(args, handle, slot)
@@ -163,6 +162,33 @@ class SourceTasks:
                 "compress": _microseconds(compressed - hashed),
             },
         }
+
+    def compare(self, args: dict[str, Any]) -> dict[str, Any]:
+        handle, place = self._handle(args)
+        file = self._file(args["wire"], handle)
+        hashes = bytearray()
+        began = self._clock.monotonic()
+        hashing = 0.0
+        with naming(place.path):
+            status = file.status()
+            self._check(handle, place, status)
+            for index in range(args["first"], args["first"] + args["count"]):
+                offset, length = index * handle.chunk_size, chunk_length(index, handle.size, handle.chunk_size)
+                if self._is_hole(file, status, offset, length):
+                    hashes += zeros(length).sha256
+                    continue
+                timed = _TimedHash(self._clock)
+                self._hashes.feed(timed, file, offset, length, "source_changed")
+                hashes += timed.digest()
+                hashing += timed.seconds
+            self._check(handle, place, file.status())
+        read = self._clock.monotonic() - began - hashing
+        times = {"read": _microseconds(read), "hash": _microseconds(hashing)}
+        return {"hashes": hashes.hex(), "times": times}
+
+    @staticmethod
+    def _is_hole(file: SourceFile, status: Status, offset: int, length: int) -> bool:
+        return status.allocated < status.size and length >= HOLE_MIN and file.is_hole(offset, length)
 
     @staticmethod
     def _hole(args: dict[str, Any], handle: SourceHandle, slot: memoryview) -> dict[str, Any]:
@@ -248,6 +274,23 @@ class SourceTasks:
     @staticmethod
     def _changed(place: Place, how: str) -> TransferError:
         return TransferError(f"{shown(place.path)} changed while it was read: {how}", code="source_changed")
+
+
+class _TimedHash:
+    """A SHA-256 that knows how long it took, so that the rest is reading."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.seconds = 0.0
+        self._clock = clock
+        self._sha = hashlib.sha256()
+
+    def update(self, data: memoryview, /) -> None:
+        began = self._clock.monotonic()
+        self._sha.update(data)
+        self.seconds += self._clock.monotonic() - began
+
+    def digest(self) -> bytes:
+        return self._sha.digest()
 
 
 def _microseconds(seconds: float) -> int:

@@ -10,6 +10,7 @@ throughout. Paths are text as ``os.fsdecode`` gives it.
 |---|---|---|
 | source_open | wire, path, name, chunk_size, prefix, kind, follow | handle, size, mtime_ns, mode, identity, allocated (bytes on the disk, of a file with holes; else None) |
 | source_chunk | wire, handle, index, have (hash or None), compression, effort (of `auto`), slot (57 bytes + chunk) | sha, size, same, frame (bytes in the slot, 0 if same), compression, times {read, hash, compress} in µs |
+| source_compare | wire, handle, first, count | hashes (one after the other), times {read, hash} in µs |
 | source_hash, sink_hash | wire, handle, upto (chunks) | position (chunks hashed; may be short of upto: call again), sha256 or None before the end |
 | source_check | wire, handle | nothing; source_changed |
 | source_close | wire | nothing |
@@ -74,6 +75,7 @@ def agent_tasks(init: dict[str, Any], arena: ArenaView | None) -> Mapping[str, T
     tasks: dict[str, Task] = {
         "source_open": source.open,
         "source_chunk": source.chunk,
+        "source_compare": source.compare,
         "source_hash": source.hash,
         "source_check": source.check,
         "source_close": source.close,
