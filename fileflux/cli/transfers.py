@@ -22,6 +22,7 @@ _CHUNKS: Final = ("index", "offset", "size", "status")
     "list",
     "fileflux transfers list --run 42",
     "fileflux transfers list --job nightly --status failed",
+    "fileflux transfers list --run 42 --code no_space",
     "fileflux transfers list --run 42 --filename report --json --fields filename,status,file_hash",
 )
 def list_transfers(
@@ -31,6 +32,9 @@ def list_transfers(
     status: Annotated[
         list[TransferStatus] | None,
         typer.Option("--status", metavar="STATUS", help="As in failed; may be given several times."),
+    ] = None,
+    code: Annotated[
+        str | None, typer.Option("--code", metavar="CODE", help="What became of them, as in no_space; with --run.")
     ] = None,
     filename: Annotated[
         str | None, typer.Option("--filename", metavar="TEXT", help="A part of the name; with --run or --job.")
@@ -45,6 +49,7 @@ def list_transfers(
             "run_id": run,
             "job_id": None if job is None else find(client, "job", job)["id"],
             "status": [item.value for item in status] if status else None,
+            "code": code,
             "filename": filename,
         }
         call.records(list(client.pages("/api/transfers", limit, **query)), _COLUMNS)

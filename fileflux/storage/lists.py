@@ -92,6 +92,7 @@ TRANSFERS: Final = Listing(
         "run_id": Filter(("run_id = %(value)s",)),
         "job_id": Filter(("job_id = %(value)s",), without=frozenset({"run_id"})),
         "status": Filter(("status = %(value)s",), of=tuple(TransferStatus)),
+        "code": Filter(("(code = %(value)s AND code <> '')",), needs=frozenset({"run_id"})),
         "filename": Filter(("filename ILIKE %(value)s",), needs=frozenset({"run_id", "job_id"}), search=True),
     },
     default="-id",

@@ -281,6 +281,19 @@ def sums(tx: Transaction, run_id: int) -> RunSums:
     return RunSums(*row)
 
 
+def codes_of(tx: Transaction, run_id: int, count_max: int) -> list[tuple[str, int]]:
+    """The codes that files of the run have, in order, and how many have each; counted up to ``count_max``."""
+    return tx.all(
+        "WITH RECURSIVE found (code) AS ("
+        " (SELECT code FROM transfers WHERE run_id = %(run)s AND code <> '' ORDER BY code LIMIT 1)"
+        " UNION ALL SELECT (SELECT t.code FROM transfers t WHERE t.run_id = %(run)s AND t.code <> '' AND t.code > f.code"
+        " ORDER BY t.code LIMIT 1) FROM found f WHERE f.code IS NOT NULL)"
+        " SELECT f.code, (SELECT count(*) FROM (SELECT 1 FROM transfers t WHERE t.run_id = %(run)s AND t.code = f.code AND t.code <> ''"
+        " LIMIT %(most)s) counted) FROM found f WHERE f.code IS NOT NULL ORDER BY f.code",
+        {"run": run_id, "most": count_max},
+    )
+
+
 def ask_to_cancel(tx: Transaction, transfer_id: int, asked_by: str) -> TransferRow | None:
     """Note that a person wants this live transfer to end; None when that was noted already.
 

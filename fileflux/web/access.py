@@ -121,6 +121,7 @@ RULES: Final[Mapping[Route, Rule]] = {
     ("GET", "/api/runs/<id:run_id>/drift"): Rule(_EVERYBODY, "runs:read"),
     ("GET", "/api/runs"): Rule(_EVERYBODY, "runs:read"),
     ("GET", "/api/runs/<id:run_id>"): Rule(_EVERYBODY, "runs:read"),
+    ("GET", "/api/runs/<id:run_id>/codes"): Rule(_EVERYBODY, "runs:read"),
     ("GET", "/api/runs/<id:run_id>/explain"): Rule(_EVERYBODY, "runs:read"),
     ("GET", "/api/runs/<id:run_id>/report"): Rule(_EVERYBODY, "runs:read"),
     ("POST", "/api/runs/<id:run_id>/cancel"): Rule(_OPERATORS, "runs:control"),

@@ -11,7 +11,7 @@ from fileflux.jobs.bottleneck import Bottleneck
 from fileflux.jobs.status import RunStatus, TransferStatus
 from fileflux.storage.lists import RUNS, TRANSFERS
 from fileflux.storage.runs import Trigger
-from fileflux.web.paging import IdFilter, ListQuery, SearchFilter, Several, SortBy, TimeFilter
+from fileflux.web.paging import IdFilter, ListQuery, SearchFilter, Several, SortBy, TextFilter, TimeFilter
 
 
 class Problem(ma.Schema):
@@ -96,12 +96,22 @@ class TransferQuery(ListQuery):
     run_id = IdFilter()
     job_id = IdFilter()
     status = Several(tuple(TransferStatus))
+    code = TextFilter(64, metadata={"description": "of what became of the file; needs run_id"})
     filename = SearchFilter(
         metadata={
             "description": "a part of the name, in any case; needs run_id or job_id. A page looks at 20,000 files: it may be empty and "
             "still have a next_cursor"
         }
     )
+
+
+class CodeOut(ma.Schema):
+    code = fields.String(metadata={"description": "as in the filter of /api/transfers"})
+    count = fields.Integer(metadata={"description": "files that have it; 10000: or more"})
+
+
+class CodesOut(ma.Schema):
+    items = fields.List(fields.Nested(CodeOut))
 
 
 class TransferOut(ma.Schema):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fileflux.errors import NotFoundError
 from fileflux.jobs.status import TransferStatus
+from fileflux.storage import runs
 from fileflux.storage import transfers as rows
 from fileflux.storage.lists import TRANSFERS
 from fileflux.storage.pages import Ask
@@ -19,6 +20,9 @@ from fileflux.web.runs import percent
 if TYPE_CHECKING:
     from fileflux.actors.messages import LiveTransfer
 
+CODES_COUNTED = 10_000
+"""Of one code at most: 5 ms of the index."""
+
 transfers = Resource("transfers", "The files of runs.")
 
 
@@ -29,6 +33,16 @@ def list_transfers(query: Ask) -> dict[str, Any]:
         found = TRANSFERS.page(tx, query)
     live = live_of(found.rows)
     return listed(query, found, lambda row: transfer_fields(row, live.get(row.id)))
+
+
+@transfers.route("GET", "/api/runs/<id:run_id>/codes", returns=schemas.CodesOut)
+def list_codes(run_id: int) -> dict[str, Any]:
+    """The codes that files of a run ended with or wait for."""
+    with deps().database.transaction() as tx:
+        if runs.get(tx, run_id) is None:
+            raise NotFoundError(f"there is no run {run_id}")
+        found = rows.codes_of(tx, run_id, CODES_COUNTED)
+    return {"items": [{"code": code, "count": count} for code, count in found]}
 
 
 @transfers.route("GET", "/api/transfers/<id:transfer_id>", returns=schemas.TransferOut)

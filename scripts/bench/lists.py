@@ -128,8 +128,9 @@ def make(connection: Any, transfers: int, large: int) -> None:
         run_id = cursor.fetchone()[0]
         for start in range(0, large, 250_000):
             cursor.execute(
-                "INSERT INTO transfers (run_id, job_id, path, filename, size, mtime_ns, mode, status, part, chunk_size, total_chunks, started_at)"
-                " SELECT r.id, r.job_id, convert_to('big/' || n, 'UTF8'), 'big/' || n, 1000, 0, 420, CASE WHEN n %% 1000 = 0 THEN 'failed'"
+                "INSERT INTO transfers (run_id, job_id, path, filename, size, mtime_ns, mode, code, status, part, chunk_size, total_chunks, started_at)"
+                " SELECT r.id, r.job_id, convert_to('big/' || n, 'UTF8'), 'big/' || n, 1000, 0, 420,"
+                " CASE WHEN n %% 100000 = 0 THEN 'io' WHEN n %% 1000 = 0 THEN 'no_space' ELSE '' END, CASE WHEN n %% 1000 = 0 THEN 'failed'"
                 " WHEN n %% 3 = 0 THEN 'skipped' ELSE 'completed' END, lpad(to_hex(n), 32, '0'), 8388608, 1, r.started_at + n * interval '1 ms'"
                 " FROM runs r CROSS JOIN generate_series(%s, %s) n WHERE r.id = %s",
                 (start + 1, min(start + 250_000, large), run_id),
@@ -188,6 +189,7 @@ def subjects(connection: Any) -> list[Subject]:
                 "run_id": (large, 5, NOBODY),
                 "job_id": (job, NOBODY),
                 "status": (["completed"], ["failed"], ["cancelled", "waiting"]),
+                "code": ("no_space", "io", "none"),
                 "filename": (contains("FILE-3"), contains("nothing like it")),
             },
         ),

@@ -1,4 +1,4 @@
-"""Many at once in the browser: long lists, several jobs marked together, the job fields that are folded away, the live map."""
+"""Many at once in the browser: long lists, several jobs marked together, the job fields that are folded away, limits, the live map."""
 
 from __future__ import annotations
 
@@ -109,6 +109,101 @@ def test_what_is_folded_away_in_the_editor_arrives(admin: Visit, site: Site) -> 
     assert (stored["deadline"], stored["preserve"]) == (5400, ["mode"])
     assert stored["watch"] == {"settle": 5, "marker": ".done", "poll": None}
     site.hub.client.delete(f"/api/jobs/{job}")
+    admin.judge()
+
+
+def test_failed_files_are_found_by_their_reason(admin: Visit, site: Site) -> None:
+    page = admin.page
+    folder, target = site.source.read / "reasons", site.destination.write / "reasons"
+    folder.mkdir()
+    target.mkdir()
+    for number in range(5):
+        (folder / f"{number}.txt").write_text(str(number))
+    for number in range(3):
+        (target / f"{number}.txt").write_text("another")
+    run = site.hub.run(
+        site.hub.job(site.source.id, folder, site.destination.id, target, name="Reasons", conflict="fail")
+    )
+    assert site.hub.wait_ended(run)["status"] == "partial"
+    admin.go(f"runs/{run}")
+    rows = page.locator("ff-files tr[data-row]")
+    expect(rows).to_have_count(5)
+    page.get_by_label("Reason", exact=True).select_option(label="exists (3)")
+    expect(rows).to_have_count(3)
+    page.get_by_label("Part of a name").fill("2")
+    page.get_by_label("Part of a name").press("Enter")
+    expect(rows).to_have_count(1)
+    page.get_by_label("Reason", exact=True).select_option("")
+    page.get_by_label("Part of a name").fill("")
+    page.get_by_label("Part of a name").press("Enter")
+    expect(rows).to_have_count(5)
+    admin.judge()
+
+
+def test_limits_by_the_hour_are_set_for_an_agent_and_for_the_hub(admin: Visit, site: Site) -> None:
+    page, api = admin.page, site.hub.client
+    path = f"/api/agents/{site.destination.id}"
+    before = api.get(path)["bandwidth_timetable"]
+    admin.go(f"agents/{site.destination.id}")
+    page.get_by_role("button", name="Edit").click()
+    dialog = page.locator("ff-agent-edit")
+    dialog.get_by_role("button", name="Add hours").click()
+    for day in ("Mon", "Tue", "Wed", "Thu", "Fri"):
+        dialog.get_by_label(day).uncheck()
+    dialog.get_by_role("button", name="Save").click()
+    assert api.get(path)["bandwidth_timetable"] == before, "no day was chosen"
+    dialog.get_by_label("Sun").check()
+    dialog.get_by_label("From").fill("22:00")
+    dialog.get_by_label("To").fill("06:30")
+    dialog.get_by_label("MiB per second", exact=True).fill("2.5")
+    dialog.get_by_label("Time zone").fill("Europe/Vienna")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.locator("ff-agent dl.facts")).to_contain_text("other limits by the hour")
+    entry = {"days": ["sun"], "from": "22:00", "to": "06:30", "limit": 5 * 2**19, "timezone": "Europe/Vienna"}
+    assert api.get(path)["bandwidth_timetable"] == [entry]
+    page.get_by_role("button", name="Edit").click()
+    dialog.get_by_role("button", name="Remove entry 1").click()
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.locator("ff-agent dl.facts")).not_to_contain_text("by the hour")
+    assert api.get(path)["bandwidth_timetable"] == []
+    admin.go("settings")
+    limits = page.locator("ff-hub-limits")
+    limits.get_by_role("button", name="Add hours").click()
+    limits.get_by_role("button", name="Add hours").click()
+    limits.get_by_label("MiB per second").nth(1).fill("0")
+    limits.get_by_role("button", name="Remove entry 1").click()
+    limits.get_by_label("To").fill("24:00")
+    limits.get_by_role("button", name="Save").click()
+    expect(limits.get_by_role("status")).to_have_text("Saved.")
+    (stored,) = api.get("/api/settings")["bandwidth_timetable"]
+    assert (stored["days"], stored["to"], stored["limit"]) == (["mon", "tue", "wed", "thu", "fri"], "24:00", 0)
+    limits.get_by_role("button", name="Remove entry 1").click()
+    limits.get_by_role("button", name="Save").click()
+    poll_until(page, lambda: api.get("/api/settings")["bandwidth_timetable"] == [], 10)
+    admin.judge()
+
+
+def test_a_plan_shows_its_files_class_by_class(admin: Visit, site: Site) -> None:
+    page = admin.page
+    folder, target = site.source.read / "planned", site.destination.write / "planned"
+    folder.mkdir()
+    target.mkdir()
+    for name in ("same.txt", "other.txt", "fresh.txt"):
+        (folder / name).write_text(name)
+    (target / "same.txt").write_bytes((folder / "same.txt").read_bytes())
+    os.utime(target / "same.txt", ns=(folder.stat().st_atime_ns, (folder / "same.txt").stat().st_mtime_ns))
+    (target / "other.txt").write_text("longer than it was")
+    job = site.hub.job(site.source.id, folder, site.destination.id, target, name="Planned")
+    admin.go(f"jobs/{job}")
+    page.get_by_role("button", name="Plan").click()
+    files = page.locator("ff-plan-entries")
+    expect(files.get_by_role("row")).to_have_count(1)
+    expect(files).to_contain_text("fresh.txt")
+    for label, name in (("changed", "other.txt"), ("equal already", "same.txt")):
+        files.get_by_role("button", name=label).click()
+        expect(files.get_by_role("row")).to_have_count(1)
+        expect(files).to_contain_text(name)
+    assert not (target / "fresh.txt").exists(), "a plan moves nothing"
     admin.judge()
 
 

@@ -31,6 +31,7 @@ READS = [
      "limit=50&job_id=3&status=failed&status=partial&since=2026-01-01T00%3A00%3A00Z&sort=-id"),
     ("runs show 5", "GET /api/runs/5", ""),
     ("transfers list --run 5 --filename rep", "GET /api/transfers", "limit=50&run_id=5&filename=rep"),
+    ("transfers list --run 5 --code no_space", "GET /api/transfers", "limit=50&run_id=5&code=no_space"),
     ("transfers show 8", "GET /api/transfers/8", ""),
     ("transfers chunks 8", "GET /api/transfers/8/chunks", "limit=200"),
     ("alerts list --dismissed", "GET /api/alerts", "limit=200&dismissed=true"),

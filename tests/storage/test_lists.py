@@ -50,6 +50,7 @@ def tx(database: Database) -> Iterator[Transaction]:
             " CASE WHEN n = 1 THEN 'failed' ELSE 'pending' END, repeat('0', 32), 1, 1, CASE WHEN n = 1 THEN r.created_at END"
             " FROM runs r CROSS JOIN generate_series(1, 2) n ORDER BY r.id, n"
         )
+        tx.execute("UPDATE transfers SET code = 'no_space' WHERE status = 'failed' AND run_id % 2 = 0")
         yield tx
 
 
@@ -143,6 +144,7 @@ def test_every_list_is_what_a_plain_reading_gives(tx: Transaction) -> None:
             "run_id": [first_run],
             "job_id": [first_job],
             "status": [["failed"], ["failed", "pending"]],
+            "code": ["no_space", "io"],
             "filename": [contains(text) for text in ("%", "_1\\a", "100%_", "%%", "x")],
         },
     )
@@ -182,6 +184,8 @@ ASKS = [
     (TRANSFERS, Ask(50, "id", True, None, {"job_id": 1, "status": ["failed"]})),
     (TRANSFERS, Ask(50, "id", True, None, {"status": ["failed", "cancelled"]})),
     (TRANSFERS, Ask(50, "id", True, None, {"run_id": 1, "filename": "%x%"})),
+    (TRANSFERS, Ask(50, "id", True, None, {"run_id": 1, "code": "io"})),
+    (TRANSFERS, Ask(50, "id", False, None, {"run_id": 1, "code": "io", "status": ["failed"]})),
     (TRANSFERS, Ask(50, "started_at", True, None, {"run_id": 1})),
     (JOBS, Ask(50, "name", False, None, {"ad_hoc": False})),
 ]
@@ -201,6 +205,20 @@ def test_pages_are_read_in_the_order_of_an_index(tx: Transaction) -> None:
             if node["Node Type"] == "Index Scan" and ask.filters:
                 # The filters of the page are what the index begins with; only a place in its order may be left to check.
                 assert "Filter" not in node or ask.sort == "name", (ask, node)
+
+
+def test_the_codes_of_a_run_are_counted_up_to_a_bound(tx: Transaction) -> None:
+    run_id = ids(tx, "runs")[0]
+    assert transfers.codes_of(tx, run_id, 10) == []
+    insert = (
+        "INSERT INTO transfers (run_id, job_id, path, filename, size, mtime_ns, mode, status, code, part, chunk_size, total_chunks)"
+        " SELECT id, job_id, convert_to(%s || n, 'UTF8'), 'f', 1, 1, 1, 'failed', %s, repeat('0', 32), 1, 1"
+        " FROM runs CROSS JOIN generate_series(1, %s) n WHERE id = %s"
+    )
+    for code, count in (("no_space", 12), ("io", 3)):
+        tx.execute(insert, (code, code, count, run_id))
+    assert transfers.codes_of(tx, run_id, 10) == [("io", 3), ("no_space", 10)]
+    assert len(TRANSFERS.page(tx, Ask(50, "id", True, None, {"run_id": run_id, "code": "no_space"})).rows) == 12
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

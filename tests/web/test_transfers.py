@@ -80,5 +80,20 @@ def test_lists_are_filtered_and_paged(admin: Api, run: dict[str, Any], transfer_
     second = admin.get(f"/api/transfers?limit=2&cursor={first['next_cursor']}").json
     assert {item["id"] for item in first["items"] + second["items"]} == set(transfer_ids)
     assert second["next_cursor"] is None
-    for bad in ("status=succeeded", "run_id=-1", "cursor=x", "order=id"):
+    for bad in ("status=succeeded", "run_id=-1", "cursor=x", "order=id", "code=no_space", "run_id=1&code="):
         assert admin.get(f"/api/transfers?{bad}").status_code == 422
+
+
+def test_the_codes_of_a_run_lead_to_its_files(
+    admin: Api, hub: ScriptedHub, run: dict[str, Any], transfer_ids: list[int]
+) -> None:
+    codes = f"/api/runs/{run['id']}/codes"
+    assert admin.get(codes).json == {"items": []}
+    with hub.database.transaction() as tx:
+        tx.execute("UPDATE transfers SET status = 'failed', code = 'no_space' WHERE id = ANY(%s)", (transfer_ids[:2],))
+        tx.execute("UPDATE transfers SET code = 'busy' WHERE id = %s", (transfer_ids[2],))
+    assert admin.get(codes).json["items"] == [{"code": "busy", "count": 1}, {"code": "no_space", "count": 2}]
+    found = admin.get(f"/api/transfers?run_id={run['id']}&code=no_space").json["items"]
+    assert {item["id"] for item in found} == set(transfer_ids[:2])
+    assert admin.get(f"/api/transfers?run_id={run['id']}&code=io").json["items"] == []
+    assert admin.get("/api/runs/424242/codes").status_code == 404

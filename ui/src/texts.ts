@@ -8,6 +8,7 @@ import { file } from './texts/file.js';
 import { browser, edit, job, more } from './texts/job.js';
 import { map } from './texts/map.js';
 import { plural } from './texts/plural.js';
+import { timetable } from './texts/timetable.js';
 
 export const texts = {
   product: 'FileFlux',
@@ -250,6 +251,8 @@ export const texts = {
     findFile: 'Part of a name',
     reason: 'Reason',
     anyReason: 'Any reason',
+    reasonOf: (code: string, count: number) =>
+      `${code} (${count < 10_000 ? count.toLocaleString('en') : '10,000 or more'})`,
     none: 'No files yet',
     noneWhy: 'They appear here as the source is read.',
     noneFiltered: 'No such files',
@@ -299,6 +302,7 @@ export const texts = {
       Esc: 'Close what is open',
     },
   },
+  timetable,
   docs: {
     title: 'The API of this hub',
     loading: 'Loading the description…',

@@ -1123,6 +1123,30 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/runs/{run_id}/codes': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        run_id: number;
+      };
+      cookie?: never;
+    };
+    /**
+     * The codes that files of a run ended with or wait for.
+     * @description The codes that files of a run ended with or wait for.
+     *
+     *     For the roles admin, auditor, operator, viewer. API keys need the scope `runs:read`.
+     */
+    get: operations['list_codes'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/runs/{run_id}/drift': {
     parameters: {
       query?: never;
@@ -2055,6 +2079,15 @@ export interface components {
     ChunkPage: {
       items?: components['schemas']['ChunkOut'][];
       next_cursor?: string | null;
+    };
+    CodeOut: {
+      /** @description as in the filter of /api/transfers */
+      code?: string;
+      /** @description files that have it; 10000: or more */
+      count?: number;
+    };
+    CodesOut: {
+      items?: components['schemas']['CodeOut'][];
     };
     DashboardOut: {
       /** @description newest first, 10 at most */
@@ -5300,6 +5333,33 @@ export interface operations {
       default: components['responses']['DEFAULT_ERROR'];
     };
   };
+  list_codes: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Comes back in the answer and stands in the hub's log. The hub makes one if there is none, or one of another form. */
+        'X-Request-ID'?: components['parameters']['RequestId'];
+      };
+      path: {
+        run_id: number;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          'X-Request-ID': components['headers']['RequestId'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['CodesOut'];
+        };
+      };
+      default: components['responses']['DEFAULT_ERROR'];
+    };
+  };
   show_drift: {
     parameters: {
       query?: {
@@ -5865,6 +5925,8 @@ export interface operations {
   list_transfers: {
     parameters: {
       query?: {
+        /** @description of what became of the file; needs run_id */
+        code?: string;
         /** @description next_cursor of the page before, with the same sort */
         cursor?: string;
         /** @description a part of the name, in any case; needs run_id or job_id. A page looks at 20,000 files: it may be empty and still have a next_cursor */

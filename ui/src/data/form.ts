@@ -13,3 +13,10 @@ export function words(text: string): string[] {
     .map(word => word.trim())
     .filter(Boolean);
 }
+
+export function linesOf(form: FormData, name: string): string[] {
+  return textOf(form, name)
+    .split('\n')
+    .map(line => line.trim())
+    .filter(Boolean);
+}

@@ -66,8 +66,8 @@ export class Hub {
     });
   }
 
-  /** `name`: a part of the file's name, in any case. */
-  transfers(runId: number, statuses: readonly TransferStatus[], name = ''): Rows<Transfer> {
+  /** `name`: a part of the file's name, in any case; `code`: of what became of it. */
+  transfers(runId: number, statuses: readonly TransferStatus[], name = '', code = ''): Rows<Transfer> {
     const part = name.toLowerCase();
     return new Rows<Transfer>({
       read: (limit, cursor) =>
@@ -79,6 +79,7 @@ export class Hub {
             sort: 'id',
             status: [...statuses],
             filename: name || undefined,
+            code: code || undefined,
           },
         }),
       event: 'transfer',
@@ -86,7 +87,8 @@ export class Hub {
       belongs: row =>
         row.run_id === runId &&
         (statuses.length === 0 || statuses.includes(row.status)) &&
-        row.filename.toLowerCase().includes(part),
+        row.filename.toLowerCase().includes(part) &&
+        (code === '' || row.code === code),
     });
   }
 

@@ -80,6 +80,9 @@ export const settings = {
   historyFailed: 'Keep failed runs for (days)',
   tokenDays: 'New agent tokens are valid for (days)',
   tokenDaysHelp: 'Empty: without end.',
+  webhooks: 'Inside targets that webhooks may have',
+  webhooksHelp:
+    'One a line, as in 10.0.0.0/8 or hooks.internal, each also with :PORT or :*. Others must be on the internet.',
   keyDays: 'API keys are valid for at most (days)',
   save: 'Save',
   saved: 'Saved.',

@@ -165,8 +165,7 @@ export class FfAgent extends LitElement {
       ${fact(words.system, said('os') || texts.common.none)}
       ${fact(words.version, said('version') || texts.common.none)}
       ${agent.load_average === null ? nothing : fact(words.load, words.loadOf(agent.load_average, info.cpu_count))}
-      ${fact(words.limitNow, agent.bandwidth_limit ? `${bytes(agent.bandwidth_limit)}/s` : words.noLimit)}
-      ${fact(words.created, absolute(agent.created_at))}
+      ${fact(words.limitNow, limitsOf(agent))} ${fact(words.created, absolute(agent.created_at))}
       ${
         agent.tags.length
           ? html`<div>
@@ -271,6 +270,12 @@ export class FfAgent extends LitElement {
         }),
     });
   }
+}
+
+function limitsOf(agent: Agent): string {
+  const always = agent.bandwidth_limit ? `${bytes(agent.bandwidth_limit)}/s` : words.noLimit;
+  const hours = agent.bandwidth_timetable.length;
+  return hours ? `${always}; ${texts.timetable.entries(hours)}` : always;
 }
 
 declare global {

@@ -1,4 +1,4 @@
-import { LitElement, html, nothing } from 'lit';
+import { LitElement, css, html, nothing } from 'lit';
 import { customElement, property, query } from 'lit/decorators.js';
 
 import type { Agent } from '../../api/types.js';
@@ -6,6 +6,8 @@ import '../../components/dialog/dialog.js';
 import type { FfDialog } from '../../components/dialog/dialog.js';
 import { number } from '../../components/fields/fields.js';
 import '../../components/notice/notice.js';
+import '../../components/timetable/timetable.js';
+import type { FfTimetable } from '../../components/timetable/timetable.js';
 import { Action } from '../../data/action.js';
 import { textOf, words as separated } from '../../data/form.js';
 import type { Hub } from '../../data/hub.js';
@@ -22,7 +24,20 @@ const MIB = 1024 * 1024;
  */
 @customElement('ff-agent-edit')
 export class FfAgentEdit extends LitElement {
-  static override styles = [base, controls, forms];
+  static override styles = [
+    base,
+    controls,
+    forms,
+    css`
+      h3 {
+        margin: var(--space-4) 0 0;
+        font-size: var(--size);
+      }
+      .help {
+        margin-bottom: var(--space-3);
+      }
+    `,
+  ];
 
   @property({ attribute: false }) hub!: Hub;
   @property({ attribute: false }) agent!: Agent;
@@ -30,10 +45,11 @@ export class FfAgentEdit extends LitElement {
   private readonly action = new Action(this);
   @query('ff-dialog') private readonly dialog!: FfDialog;
   @query('form') private readonly form!: HTMLFormElement;
+  @query('ff-timetable') private readonly timetable!: FfTimetable;
 
   override render() {
     const { agent } = this;
-    return html`<ff-dialog heading=${words.editTitle(agent.name)}>
+    return html`<ff-dialog heading=${words.editTitle(agent.name)} wide>
       ${this.action.problem ? html`<ff-notice kind="error" heading=${this.action.problem}></ff-notice>` : nothing}
       <form id="edit" @submit=${this.save}>
         <div class="fields">
@@ -64,6 +80,9 @@ export class FfAgentEdit extends LitElement {
           >
         </div>
       </form>
+      <h3>${texts.timetable.title}</h3>
+      <p class="help">${texts.timetable.agentHelp}</p>
+      <ff-timetable .entries=${agent.bandwidth_timetable}></ff-timetable>
       <button slot="buttons" class="primary" form="edit" ?disabled=${this.action.busy}>${words.save}</button>
     </ff-dialog>`;
   }
@@ -71,6 +90,7 @@ export class FfAgentEdit extends LitElement {
   open(): void {
     this.action.problem = '';
     this.form.reset();
+    this.timetable.reset();
     this.dialog.show();
   }
 
@@ -78,11 +98,14 @@ export class FfAgentEdit extends LitElement {
     event.preventDefault();
     const form = new FormData(this.form);
     const limit = Number(textOf(form, 'limit'));
+    const timetable = this.timetable.value;
+    if (timetable === null) return;
     const body = {
       name: textOf(form, 'name'),
       description: textOf(form, 'description'),
       tags: separated(textOf(form, 'tags')),
       bandwidth_limit: limit > 0 ? Math.round(limit * MIB) : null,
+      bandwidth_timetable: timetable,
     };
     const saved = await this.action.run(async () => {
       this.agent = await this.hub.client.patch('/api/agents/{agent_id}', { id: this.agent.id, body });

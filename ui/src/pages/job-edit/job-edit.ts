@@ -9,7 +9,7 @@ import { icon } from '../../components/icon/icon.js';
 import '../../components/notice/notice.js';
 import { Action } from '../../data/action.js';
 import type { Hub } from '../../data/hub.js';
-import { textOf, words as separated } from '../../data/form.js';
+import { linesOf, textOf, words as separated } from '../../data/form.js';
 import { bodyOfMore } from '../../data/job_fields.js';
 import { Keep } from '../../data/keep.js';
 import { linkTo } from '../../data/router.js';
@@ -293,13 +293,6 @@ export class FfJobEdit extends LitElement {
     }
     return client.post('/api/jobs', { body: model ? { type: model.type, ...body } : body });
   }
-}
-
-function linesOf(form: FormData, name: string): string[] {
-  return textOf(form, name)
-    .split('\n')
-    .map(line => line.trim())
-    .filter(Boolean);
 }
 
 declare global {

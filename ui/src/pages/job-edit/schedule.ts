@@ -5,6 +5,7 @@ import { readable } from '../../api/problem.js';
 import type { Preview } from '../../api/types.js';
 import { moment } from '../../data/format.js';
 import type { Hub } from '../../data/hub.js';
+import { here } from '../../data/zone.js';
 import { base, controls, forms } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
@@ -166,10 +167,6 @@ export class FfSchedule extends LitElement {
       this.problem = readable(error);
     }
   }
-}
-
-function here(): string {
-  return Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
 }
 
 declare global {

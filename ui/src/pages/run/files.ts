@@ -2,6 +2,7 @@ import { LitElement, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
 
+import type { Answer } from '../../api/paths.js';
 import { hasEnded, type Run, type Transfer, type TransferStatus } from '../../api/types.js';
 import { icon } from '../../components/icon/icon.js';
 import '../../components/notice/notice.js';
@@ -13,11 +14,14 @@ import { bytes, percent } from '../../data/format.js';
 import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import type { Rows } from '../../data/rows.js';
+import { Value } from '../../data/value.js';
 import { Virtual, space } from '../../data/virtual.js';
 import { base, controls, page, part, search, table } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 import './file.js';
 import { styles } from './run.styles.js';
+
+type Codes = Answer<'get', '/api/runs/{run_id}/codes'>['items'];
 
 const words = texts.run;
 const FILTERS: Readonly<Record<string, readonly TransferStatus[]>> = {
@@ -40,6 +44,7 @@ export class FfFiles extends LitElement {
   @state() private code = '';
 
   private files!: Rows<Transfer>;
+  private codes!: Value<Codes>;
   private readonly kept = new Keep(this);
   private readonly virtual = new Virtual(
     this,
@@ -50,7 +55,8 @@ export class FfFiles extends LitElement {
   override willUpdate(changed: PropertyValues): void {
     const before = changed.get('run') as Run | undefined;
     const isOther = changed.has('run') && before?.id !== this.run.id;
-    if (isOther || changed.has('filter') || changed.has('name')) this.begin();
+    if (isOther) this.otherRun();
+    if (isOther || changed.has('filter') || changed.has('name') || changed.has('code')) this.begin();
     // What the last files of a run became may not have been told before the run ended.
     if (before?.id === this.run.id && !hasEnded(before) && hasEnded(this.run)) {
       void this.files.refresh().catch(() => undefined);
@@ -58,14 +64,13 @@ export class FfFiles extends LitElement {
   }
 
   override render() {
-    const { items: all, loaded, problem, hasMore } = this.files;
-    const codes = [...new Set(all.map(file => file.code).filter(Boolean))].sort();
-    const items = this.code ? all.filter(file => file.code === this.code) : all;
+    const { items, loaded, problem, hasMore } = this.files;
+    const codes = this.codes.value ?? [];
     return html`
       <div class="head">
         <h2>${words.transfers}</h2>
         <span class="grow"></span>
-        ${codes.length ? this.reasons(codes) : nothing}
+        ${codes.length || this.code ? this.reasons(codes) : nothing}
         <label class="search"
           >${icon('search', 14)}<input
             type="search"
@@ -93,15 +98,24 @@ export class FfFiles extends LitElement {
     `;
   }
 
-  private begin(): void {
+  private otherRun(): void {
+    const { client } = this.hub;
+    const { id } = this.run;
     this.code = '';
-    this.files = this.hub.transfers(this.run.id, FILTERS[this.filter] ?? [], this.name);
-    this.kept.set(this.hub.live, [this.files]);
+    this.codes = new Value({
+      read: async () => (await client.get('/api/runs/{run_id}/codes', { id })).items,
+      events: ['run'],
+    });
+  }
+
+  private begin(): void {
+    this.files = this.hub.transfers(this.run.id, FILTERS[this.filter] ?? [], this.name, this.code);
+    this.kept.set(this.hub.live, [this.files, this.codes]);
   }
 
   private nothingYet(loaded: boolean) {
     if (!loaded) return html`<ff-notice kind="loading"></ff-notice>`;
-    if (this.filter !== 'all' || this.name)
+    if (this.filter !== 'all' || this.name || this.code)
       return html`<ff-notice heading=${words.noneFiltered}></ff-notice>`;
     return hasEnded(this.run)
       ? html`<ff-notice heading=${words.noneEnded}></ff-notice>`
@@ -164,11 +178,13 @@ export class FfFiles extends LitElement {
     this.renderRoot.querySelector('ff-file')?.show(file);
   }
 
-  /** Of the files that were read so far. */
-  private reasons(codes: readonly string[]) {
+  private reasons(codes: Codes) {
     return html`<select class="reasons" aria-label=${words.reason} @change=${this.chooseReason}>
       <option value="">${words.anyReason}</option>
-      ${codes.map(code => html`<option ?selected=${code === this.code}>${code}</option>`)}
+      ${codes.map(
+        ({ code, count }) =>
+          html`<option value=${code} ?selected=${code === this.code}>${words.reasonOf(code, count)}</option>`,
+      )}
     </select>`;
   }
 

@@ -1,18 +1,19 @@
 import { LitElement, html, nothing } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 
-import type { Answer } from '../../api/paths.js';
+import type { Settings } from '../../api/types.js';
 import '../../components/notice/notice.js';
 import { Action } from '../../data/action.js';
+import { linesOf } from '../../data/form.js';
 import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { Value } from '../../data/value.js';
 import { base, controls, forms, page, parts } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
+import './limits.js';
+import type { FfHubLimits } from './limits.js';
 import './mail.js';
-
-type Settings = Answer<'get', '/api/settings'>;
 
 const words = texts.settings;
 
@@ -63,6 +64,15 @@ export class FfSettings extends LitElement {
                 .defaultValue=${String(settings.default_token_days ?? '')}
               /><span class="help">${words.tokenDaysHelp}</span></label
             >
+            <label class="all"
+              >${words.webhooks}<textarea
+                name="webhook_allow"
+                rows="2"
+                spellcheck="false"
+                .defaultValue=${settings.webhook_allow.join('\n')}
+              ></textarea
+              ><span class="help">${words.webhooksHelp}</span></label
+            >
           </div>
           <div class="actions">
             <button class="primary" ?disabled=${this.action.busy}>${words.save}</button>
@@ -70,6 +80,7 @@ export class FfSettings extends LitElement {
           </div>
         </form>
       </section>
+      <ff-hub-limits .hub=${this.hub} .settings=${settings} @saved=${this.limited}></ff-hub-limits>
       <ff-mail .hub=${this.hub}></ff-mail>
       <section class="panel">
         <h2>${words.about}</h2>
@@ -91,6 +102,10 @@ export class FfSettings extends LitElement {
     </div>`;
   }
 
+  private limited(event: Event): void {
+    this.settings.take((event.target as FfHubLimits).settings);
+  }
+
   private async change(event: SubmitEvent): Promise<void> {
     event.preventDefault();
     const form = new FormData(event.target as HTMLFormElement);
@@ -100,6 +115,7 @@ export class FfSettings extends LitElement {
       history_days: days('history_days'),
       history_failed_days: days('history_failed_days'),
       max_key_days: days('max_key_days'),
+      webhook_allow: linesOf(form, 'webhook_allow'),
       default_token_days: form.get('default_token_days') ? days('default_token_days') : null,
     };
     this.done = false;

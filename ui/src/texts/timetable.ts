@@ -1,0 +1,21 @@
+export const timetable = {
+  title: 'Limits by the hour',
+  hubHelp:
+    'For everything that this hub moves. Of several that hold, also of an agent or a job, the lowest counts.',
+  agentHelp: 'Beside the limit above. Of several that hold, the lowest counts.',
+  none: 'None: nothing changes with the hour.',
+  add: 'Add hours',
+  days: 'Days',
+  dayNames: { mon: 'Mon', tue: 'Tue', wed: 'Wed', thu: 'Thu', fri: 'Fri', sat: 'Sat', sun: 'Sun' },
+  from: 'From',
+  to: 'To',
+  timeHelp: 'Hours and minutes, as in 08:00',
+  toHelp: 'Hours and minutes, as in 18:00 or 24:00. Not later than “From”: on the next day',
+  limit: 'MiB per second',
+  limitHelp: '0: nothing moves in these hours',
+  zone: 'Time zone',
+  remove: 'Remove',
+  removeOf: (number: number) => `Remove entry ${number}`,
+  noDay: 'Choose at least one day.',
+  entries: (count: number) => (count === 1 ? 'other limits by the hour' : `${count} limits by the hour`),
+};
