@@ -137,7 +137,9 @@ class Listing:
             self.plan = Plan(result.base, result.path_type, self.system)
         for error in result.errors:
             if error.path == "" and result.page == 0 and not result.entries:
-                raise FileNotFoundError(f"{self.spec.source_path}: {error.message}")
+                # Mostly the agent names the path itself.
+                path = self.spec.source_path.rstrip("/")
+                raise FileNotFoundError(error.message if error.message.startswith(path) else f"{path}: {error.message}")
             self._count_error(f"{error.path}: {error.message}")
         if result.path_type == "file" and len(result.entries) > 1:
             raise RemoteProtocolError("a file has one entry", field="entries")

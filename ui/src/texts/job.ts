@@ -45,6 +45,7 @@ export const job = {
   planRun: 'Run this plan',
   planFiles: 'Which files of the plan',
   planNoFiles: 'None of them',
+  planTakes: 'Would take about',
   classes: {
     new: 'new',
     changed: 'changed',

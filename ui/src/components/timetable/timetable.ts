@@ -50,10 +50,16 @@ export class FfTimetable extends LitElement {
         font-size: var(--size-small);
       }
       .row {
-        display: grid;
-        grid-template-columns: repeat(auto-fit, minmax(min(100%, 7.5rem), 1fr)) auto;
+        display: flex;
+        flex-wrap: wrap;
         gap: var(--space-3);
         align-items: end;
+      }
+      .row label {
+        flex: 1 1 6rem;
+      }
+      .row button {
+        height: 36px;
       }
       .none {
         margin-bottom: var(--space-3);

@@ -33,7 +33,7 @@ export class FfAgentEdit extends LitElement {
         margin: var(--space-4) 0 0;
         font-size: var(--size);
       }
-      .help {
+      h3 + .help {
         margin-bottom: var(--space-3);
       }
     `,

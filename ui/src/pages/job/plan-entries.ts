@@ -29,7 +29,7 @@ export class FfPlanEntries extends LitElement {
     part,
     css`
       ff-tabs {
-        margin-bottom: var(--space-2);
+        margin: var(--space-3) 0 var(--space-2);
       }
       .path {
         font: 12.5px / 1.5 var(--mono);

@@ -80,7 +80,7 @@ export class FfPlan extends LitElement {
           plan.estimated_s === null
             ? nothing
             : html`<div title=${plan.estimate_note}>
-                <dt>${texts.run.left}</dt>
+                <dt>${words.planTakes}</dt>
                 <dd>${duration(plan.estimated_s)}</dd>
               </div>`
         }

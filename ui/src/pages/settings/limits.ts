@@ -1,4 +1,4 @@
-import { LitElement, html, nothing } from 'lit';
+import { LitElement, css, html, nothing } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
 
 import type { Settings } from '../../api/types.js';
@@ -19,7 +19,19 @@ const words = texts.timetable;
  */
 @customElement('ff-hub-limits')
 export class FfHubLimits extends LitElement {
-  static override styles = [base, controls, forms, page, parts, part];
+  static override styles = [
+    base,
+    controls,
+    forms,
+    page,
+    parts,
+    part,
+    css`
+      .help {
+        margin: 0 0 var(--space-3);
+      }
+    `,
+  ];
 
   @property({ attribute: false }) hub!: Hub;
   @property({ attribute: false }) settings!: Settings;
