@@ -35,6 +35,8 @@ PAGES = {
     "schedules": "schedules",
     "audit": "audit",
     "users": "users",
+    "notifications": "notifications",
+    "profile": "profile",
     "settings": "settings",
 }
 """By the name of the picture; ``run`` is added when one moves."""

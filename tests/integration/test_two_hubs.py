@@ -30,6 +30,7 @@ from tests.faults.proxy import FaultProxy
 from tests.faults.rules import Rule
 from tests.integration.harness import Agent, Hub, wait_for
 
+LOCKS_S = 5.0
 LEASE_S = 3
 JOBS = 40
 """Each fires every 6 seconds, at different seconds: 400 fire times a minute."""
@@ -57,7 +58,12 @@ def hubs(tmp_path: Path, database: Database) -> Iterator[list[Hub]]:
     password = secrets.token_urlsafe(12)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        env = {"FILEFLUX_LIMITS_RUN_LEASE": str(LEASE_S), "FILEFLUX_ADMIN_PASSWORD": password}
+        env = {
+            "FILEFLUX_LIMITS_RUN_LEASE": str(LEASE_S),
+            # One that is stopped inside a transaction keeps its locks so long.
+            "FILEFLUX_LIMITS_DATABASE_STATEMENT_TIMEOUT": str(LOCKS_S),
+            "FILEFLUX_ADMIN_PASSWORD": password,
+        }
         hubs.append(Hub(tmp_path / name, url_of(database), env))
         hubs[-1].password = password
     for hub in hubs:

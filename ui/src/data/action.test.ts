@@ -31,7 +31,9 @@ describe('Action', () => {
     expect(action.problem).toBe('No.');
     await action.run(() => Promise.reject(new TypeError('a mistake')));
     expect(action.problem).toBe(texts.problem.inside);
+    expect(action.done).toBe(false);
     await action.run(() => Promise.resolve());
     expect(action.problem).toBe('');
+    expect(action.done).toBe(true);
   });
 });

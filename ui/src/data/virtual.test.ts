@@ -2,7 +2,7 @@ import { LitElement, html } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import { describe, expect, it } from 'vitest';
 
-import { Virtual, space, spanOf } from './virtual.js';
+import { Virtual, spanOf } from './virtual.js';
 
 describe('spanOf', () => {
   it('shows a short list whole', () => {
@@ -27,20 +27,19 @@ describe('spanOf', () => {
 
 @customElement('test-long-list')
 class LongList extends LitElement {
-  count = 5000;
+  private readonly items = Array.from({ length: 5000 }, (_, id) => ({ id }));
   private readonly virtual = new Virtual(this, () => this.renderRoot.querySelector('tbody'));
 
   override render() {
-    const { first, last, before, after } = this.virtual.span(this.count);
-    const numbers = Array.from({ length: last - first }, (_, place) => first + place);
     return html`<table>
       <tbody>
-        ${space(before)}${numbers.map(
-          number =>
-            html`<tr data-row>
-              <td style="height: ${number % 7 ? 30 : 50}px">${number}</td>
+        ${this.virtual.rows(
+          this.items,
+          ({ id }, place) =>
+            html`<tr data-row aria-rowindex=${place}>
+              <td style="height: ${id % 7 ? 30 : 50}px">${id}</td>
             </tr>`,
-        )}${space(after)}
+        )}
       </tbody>
     </table>`;
   }

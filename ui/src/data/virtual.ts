@@ -1,5 +1,12 @@
 /** Long lists: only the rows in sight are in the document, between two spaces as high as the others would be. */
-import { html, nothing, type ReactiveController, type ReactiveControllerHost } from 'lit';
+import {
+  html,
+  nothing,
+  type ReactiveController,
+  type ReactiveControllerHost,
+  type TemplateResult,
+} from 'lit';
+import { repeat } from 'lit/directives/repeat.js';
 
 /** Rows on each side that are there before they are seen. */
 const AHEAD = 24;
@@ -26,7 +33,7 @@ export function spanOf(count: number, rowHeight: number, top: number, height: nu
 }
 
 /** A row of a table as high as those that are not there. */
-export function space(pixels: number) {
+function space(pixels: number) {
   return pixels
     ? html`<tr aria-hidden="true">
         <td colspan="9" .style=${`height: ${pixels}px; padding: 0; border: 0`}></td>
@@ -58,8 +65,20 @@ export class Virtual implements ReactiveController {
     host.addController(this);
   }
 
+  /** What stands in the table's body: `row` makes one, which has the attribute `data-row` and its place as `aria-rowindex`. */
+  rows<Row extends { id: number }>(items: readonly Row[], row: (item: Row, place: number) => TemplateResult) {
+    const { first, last, before, after } = this.span(items.length);
+    // The head of the table is its first row.
+    const shown = repeat(
+      items.slice(first, last),
+      item => item.id,
+      (item, at) => row(item, first + at + 2),
+    );
+    return html`${space(before)} ${shown} ${space(after)}`;
+  }
+
   /** What to show of so many rows. */
-  span(count: number): Span {
+  private span(count: number): Span {
     this.count = count;
     const body = this.body();
     const [edge, height] = this.scroller

@@ -77,6 +77,7 @@ export const settings = {
   title: 'Settings',
   site: 'Name of this hub',
   history: 'Keep runs for (days)',
+  historyHelp: '0: for ever.',
   historyFailed: 'Keep failed runs for (days)',
   tokenDays: 'New agent tokens are valid for (days)',
   tokenDaysHelp: 'Empty: without end.',

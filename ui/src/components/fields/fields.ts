@@ -1,6 +1,7 @@
 /** Controls of a form with their labels. What they show at first is their default: `reset` and the form's data go by it. */
 import { html, nothing, type TemplateResult } from 'lit';
 
+import type { Action } from '../../data/action.js';
 import { texts } from '../../texts.js';
 
 const words = texts.edit;
@@ -10,6 +11,14 @@ export function section(title: string, content: TemplateResult) {
     <h2>${title}</h2>
     <div class="inside">${content}</div>
   </section>`;
+}
+
+/** The end of a form that stays on the page. */
+export function saving(action: Action) {
+  return html`<div class="actions">
+    <button class="primary" ?disabled=${action.busy}>${texts.settings.save}</button>
+    ${action.done ? html`<span class="saved" role="status">${texts.settings.saved}</span>` : nothing}
+  </div>`;
 }
 
 export function text(name: string, label: string, value: string, { required = false, max = 4096 } = {}) {
@@ -54,14 +63,16 @@ interface NumberOptions {
   max?: number;
   step?: string;
   help?: string;
+  required?: boolean;
 }
 
 export function number(name: string, label: string, value: string, options: NumberOptions = {}) {
-  const { min = 0, max, step = '1', help } = options;
+  const { min = 0, max, step = '1', help, required = false } = options;
   return html`<label
     >${label}<input
       name=${name}
       type="number"
+      ?required=${required}
       min=${min}
       max=${max ?? nothing}
       step=${step}

@@ -1,5 +1,5 @@
 import { LitElement, css, html, nothing } from 'lit';
-import { customElement, property, state } from 'lit/decorators.js';
+import { customElement, property } from 'lit/decorators.js';
 
 import { Problem } from '../../api/problem.js';
 import { icon } from '../../components/icon/icon.js';
@@ -54,7 +54,6 @@ export class FfProfile extends LitElement {
 
   @property({ attribute: false }) hub!: Hub;
 
-  @state() private done = false;
   private readonly action = new Action(this);
 
   override render() {
@@ -102,7 +101,7 @@ export class FfProfile extends LitElement {
             <div class="actions">
               <button class="primary" ?disabled=${this.action.busy}>${words.change}</button>
             </div>
-            ${this.done ? html`<p class="done" role="status">${words.changed}</p>` : nothing}
+            ${this.action.done ? html`<p class="done" role="status">${words.changed}</p>` : nothing}
           </form>
         </section>
       </div>
@@ -113,12 +112,11 @@ export class FfProfile extends LitElement {
     event.preventDefault();
     const element = event.target as HTMLFormElement;
     const form = new FormData(element);
-    this.done = false;
-    this.done = await this.action.run(async () => {
+    const changed = await this.action.run(async () => {
       if (form.get('fresh') !== form.get('again')) throw new Problem(words.differ, 422, 'invalid');
       await this.hub.session.changePassword(form.get('old') as string, form.get('fresh') as string);
     });
-    if (this.done) element.reset();
+    if (changed) element.reset();
   }
 }
 

@@ -1,6 +1,5 @@
 import { LitElement, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import { repeat } from 'lit/directives/repeat.js';
 
 import type { Answer } from '../../api/paths.js';
 import { hasEnded, type Run, type Transfer, type TransferStatus } from '../../api/types.js';
@@ -15,7 +14,7 @@ import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import type { Rows } from '../../data/rows.js';
 import { Value } from '../../data/value.js';
-import { Virtual, space } from '../../data/virtual.js';
+import { Virtual } from '../../data/virtual.js';
 import { base, controls, page, part, search, table } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 import './file.js';
@@ -123,7 +122,6 @@ export class FfFiles extends LitElement {
   }
 
   private table(items: readonly Transfer[]) {
-    const { first, last, before, after } = this.virtual.span(items.length);
     return html`<table aria-rowcount=${items.length + 1}>
       <thead>
         <tr>
@@ -134,13 +132,7 @@ export class FfFiles extends LitElement {
         </tr>
       </thead>
       <tbody>
-        ${space(before)}
-        ${repeat(
-          items.slice(first, last),
-          file => file.id,
-          (file, place) => this.row(file, first + place + 2),
-        )}
-        ${space(after)}
+        ${this.virtual.rows(items, (file, place) => this.row(file, place))}
       </tbody>
     </table>`;
   }

@@ -1,7 +1,8 @@
 import { LitElement, css, html, nothing } from 'lit';
-import { customElement, property, query, state } from 'lit/decorators.js';
+import { customElement, property, query } from 'lit/decorators.js';
 
 import type { Settings } from '../../api/types.js';
+import { saving } from '../../components/fields/fields.js';
 import '../../components/notice/notice.js';
 import '../../components/timetable/timetable.js';
 import type { FfTimetable } from '../../components/timetable/timetable.js';
@@ -36,32 +37,26 @@ export class FfHubLimits extends LitElement {
   @property({ attribute: false }) hub!: Hub;
   @property({ attribute: false }) settings!: Settings;
 
-  @state() private done = false;
   private readonly action = new Action(this);
   @query('ff-timetable') private readonly timetable!: FfTimetable;
 
   override render() {
     return html`<section class="panel">
       <h2>${words.title}</h2>
-      <div class="inside">
+      <form class="inside" @submit=${this.save}>
         ${this.action.problem ? html`<ff-notice kind="error" heading=${this.action.problem}></ff-notice>` : nothing}
         <p class="help">${words.hubHelp}</p>
         <ff-timetable .entries=${this.settings.bandwidth_timetable}></ff-timetable>
-        <div class="actions">
-          <button class="primary" ?disabled=${this.action.busy} @click=${this.save}>
-            ${texts.settings.save}
-          </button>
-          ${this.done ? html`<span class="saved" role="status">${texts.settings.saved}</span>` : nothing}
-        </div>
-      </div>
+        ${saving(this.action)}
+      </form>
     </section>`;
   }
 
-  private async save(): Promise<void> {
+  private async save(event: SubmitEvent): Promise<void> {
+    event.preventDefault();
     const timetable = this.timetable.value;
     if (timetable === null) return;
-    this.done = false;
-    this.done = await this.action.run(async () => {
+    await this.action.run(async () => {
       const body = { bandwidth_timetable: timetable };
       this.settings = await this.hub.client.patch('/api/settings', { body });
       this.dispatchEvent(new Event('saved'));

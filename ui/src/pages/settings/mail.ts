@@ -1,7 +1,8 @@
 import { LitElement, html, nothing } from 'lit';
-import { customElement, property, state } from 'lit/decorators.js';
+import { customElement, property } from 'lit/decorators.js';
 
 import type { Answer } from '../../api/paths.js';
+import { saving } from '../../components/fields/fields.js';
 import '../../components/notice/notice.js';
 import { Action } from '../../data/action.js';
 import { textOf } from '../../data/form.js';
@@ -22,7 +23,6 @@ export class FfMail extends LitElement {
 
   @property({ attribute: false }) hub!: Hub;
 
-  @state() private done = false;
   private mail!: Value<Mail>;
   private readonly kept = new Keep(this);
   private readonly action = new Action(this);
@@ -84,10 +84,7 @@ export class FfMail extends LitElement {
           /><span class="help">${words.urlHelp}</span></label
         >
       </div>
-      <div class="actions">
-        <button class="primary" ?disabled=${this.action.busy}>${texts.settings.save}</button>
-        ${this.done ? html`<span class="saved" role="status">${texts.settings.saved}</span>` : nothing}
-      </div>
+      ${saving(this.action)}
     </form>`;
   }
 
@@ -107,8 +104,7 @@ export class FfMail extends LitElement {
       // What is not typed is not changed.
       ...(typeof password === 'string' && password ? { password } : {}),
     };
-    this.done = false;
-    this.done = await this.action.run(async () => {
+    await this.action.run(async () => {
       this.mail.take(await this.hub.client.patch('/api/settings/mail', { body }));
       element.reset();
     });

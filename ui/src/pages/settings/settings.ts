@@ -1,7 +1,8 @@
 import { LitElement, html, nothing } from 'lit';
-import { customElement, property, state } from 'lit/decorators.js';
+import { customElement, property } from 'lit/decorators.js';
 
 import type { Settings } from '../../api/types.js';
+import { number, saving } from '../../components/fields/fields.js';
 import '../../components/notice/notice.js';
 import { Action } from '../../data/action.js';
 import { linesOf } from '../../data/form.js';
@@ -16,6 +17,7 @@ import type { FfHubLimits } from './limits.js';
 import './mail.js';
 
 const words = texts.settings;
+const historyDays = { required: true, help: words.historyHelp };
 
 /** What holds for the whole hub. */
 @customElement('ff-settings')
@@ -24,7 +26,6 @@ export class FfSettings extends LitElement {
 
   @property({ attribute: false }) hub!: Hub;
 
-  @state() private done = false;
   private settings!: Value<Settings>;
   private readonly kept = new Keep(this);
   private readonly action = new Action(this);
@@ -53,17 +54,16 @@ export class FfSettings extends LitElement {
             <label class="all"
               >${words.site}<input name="site_name" .defaultValue=${settings.site_name} maxlength="100"
             /></label>
-            ${number('history_days', words.history, settings.history_days)}
-            ${number('history_failed_days', words.historyFailed, settings.history_failed_days)}
-            ${number('max_key_days', words.keyDays, settings.max_key_days)}
-            <label
-              >${words.tokenDays}<input
-                name="default_token_days"
-                type="number"
-                min="1"
-                .defaultValue=${String(settings.default_token_days ?? '')}
-              /><span class="help">${words.tokenDaysHelp}</span></label
-            >
+            ${number('history_days', words.history, String(settings.history_days), historyDays)}
+            ${number('history_failed_days', words.historyFailed, String(settings.history_failed_days), historyDays)}
+            ${number('max_key_days', words.keyDays, String(settings.max_key_days), {
+              min: 1,
+              required: true,
+            })}
+            ${number('default_token_days', words.tokenDays, String(settings.default_token_days ?? ''), {
+              min: 1,
+              help: words.tokenDaysHelp,
+            })}
             <label class="all"
               >${words.webhooks}<textarea
                 name="webhook_allow"
@@ -74,10 +74,7 @@ export class FfSettings extends LitElement {
               ><span class="help">${words.webhooksHelp}</span></label
             >
           </div>
-          <div class="actions">
-            <button class="primary" ?disabled=${this.action.busy}>${words.save}</button>
-            ${this.done ? html`<span class="saved" role="status">${words.saved}</span>` : nothing}
-          </div>
+          ${saving(this.action)}
         </form>
       </section>
       <ff-hub-limits .hub=${this.hub} .settings=${settings} @saved=${this.limited}></ff-hub-limits>
@@ -109,26 +106,19 @@ export class FfSettings extends LitElement {
   private async change(event: SubmitEvent): Promise<void> {
     event.preventDefault();
     const form = new FormData(event.target as HTMLFormElement);
-    const days = (name: string) => Number(form.get(name));
+    const daysOf = (name: string) => Number(form.get(name));
     const body = {
       site_name: form.get('site_name'),
-      history_days: days('history_days'),
-      history_failed_days: days('history_failed_days'),
-      max_key_days: days('max_key_days'),
+      history_days: daysOf('history_days'),
+      history_failed_days: daysOf('history_failed_days'),
+      max_key_days: daysOf('max_key_days'),
       webhook_allow: linesOf(form, 'webhook_allow'),
-      default_token_days: form.get('default_token_days') ? days('default_token_days') : null,
+      default_token_days: form.get('default_token_days') ? daysOf('default_token_days') : null,
     };
-    this.done = false;
-    this.done = await this.action.run(async () => {
+    await this.action.run(async () => {
       this.settings.take(await this.hub.client.patch('/api/settings', { body }));
     });
   }
-}
-
-function number(name: string, text: string, value: number) {
-  return html`<label
-    >${text}<input name=${name} type="number" min="1" required .defaultValue=${String(value)}
-  /></label>`;
 }
 
 declare global {

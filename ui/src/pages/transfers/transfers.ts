@@ -1,6 +1,5 @@
 import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
-import { repeat } from 'lit/directives/repeat.js';
 
 import type { Transfer, TransferStatus } from '../../api/types.js';
 import '../../components/notice/notice.js';
@@ -14,7 +13,7 @@ import type { Hub } from '../../data/hub.js';
 import { Keep } from '../../data/keep.js';
 import { linkTo } from '../../data/router.js';
 import { Rows } from '../../data/rows.js';
-import { Virtual, space } from '../../data/virtual.js';
+import { Virtual } from '../../data/virtual.js';
 import { base, controls, page, table } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
@@ -116,7 +115,6 @@ export class FfTransfers extends LitElement {
   }
 
   private table(items: readonly Transfer[]) {
-    const { first, last, before, after } = this.virtual.span(items.length);
     return html`<table aria-rowcount=${items.length + 1}>
       <thead>
         <tr>
@@ -129,13 +127,7 @@ export class FfTransfers extends LitElement {
         </tr>
       </thead>
       <tbody>
-        ${space(before)}
-        ${repeat(
-          items.slice(first, last),
-          file => file.id,
-          (file, place) => this.row(file, first + place + 2),
-        )}
-        ${space(after)}
+        ${this.virtual.rows(items, (file, place) => this.row(file, place))}
       </tbody>
     </table>`;
   }
