@@ -65,7 +65,7 @@ export class FfProfile extends LitElement {
           <dl class="facts">
             <div>
               <dt>${texts.users.name}</dt>
-              <dd>${user?.name}</dd>
+              <dd>${user?.name || texts.common.none}</dd>
             </div>
             <div>
               <dt>${texts.users.email}</dt>
