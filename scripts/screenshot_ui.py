@@ -1,6 +1,6 @@
 """Runs the showcase, looks at each page in the browser and writes what is seen to docs/images, for the README and the documents.
 
-`.venv/bin/python scripts/screenshot_ui.py [PAGE ...]`; it needs Chromium and the built user interface (make ui).
+`.venv/bin/python scripts/screenshot_ui.py [PAGE ...]`; login and welcome are always written. It needs Chromium and the built user interface (make ui).
 """
 
 from __future__ import annotations
@@ -55,9 +55,14 @@ def main(wanted: set[str]) -> int:
             with HubClient(url) as client:
                 client.login(EMAIL, password)
                 company = Showcase(client, places, processes, console)
-                company.begin()
-                work(company, WARM_S)
-                look(url, password, company, client, wanted)
+                with sync_playwright() as playwright:
+                    browser = playwright.chromium.launch(executable_path=CHROMIUM)
+                    page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
+                    come_in(page, url, password)
+                    company.begin()
+                    work(company, WARM_S)
+                    look(page, url, company, client, wanted)
+                    browser.close()
         finally:
             processes.stop()
     too_large = [path.name for path in TARGET.glob("*.png") if path.stat().st_size > SIZE_MAX]
@@ -72,26 +77,29 @@ def work(company: Showcase, seconds: float) -> None:
         time.sleep(0.5)
 
 
-def look(url: str, password: str, company: Showcase, client: HubClient, wanted: set[str]) -> None:
+def come_in(page: Page, url: str, password: str) -> None:
+    """Log in to a hub on which nothing is yet."""
     TARGET.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
-        page.goto(url)
-        page.get_by_label("E-mail").fill(EMAIL)
-        page.get_by_label("Password").fill(password)
-        page.get_by_role("button", name="Log in").click()
-        page.get_by_role("navigation", name="Main").wait_for()
-        for name, place in (PAGES | {"run": ""}).items():
-            if wanted and name not in wanted:
-                continue
-            if name == "run":
-                place = f"runs/{wait_for_a_run(company, client)}"
-            page.goto(f"{url}/#/{place}")
-            # Rates need some seconds to be known, and the line of the dashboard to be seen.
-            work(company, 25.0 if name in ("dashboard", "map") else 6.0 if name == "run" else 1.5)
-            shoot(page, name)
-        browser.close()
+    page.goto(url)
+    page.get_by_label("E-mail").fill(EMAIL)
+    shoot(page, "login")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("navigation", name="Main").wait_for()
+    page.wait_for_timeout(1500)
+    shoot(page, "welcome")
+
+
+def look(page: Page, url: str, company: Showcase, client: HubClient, wanted: set[str]) -> None:
+    for name, place in (PAGES | {"run": ""}).items():
+        if wanted and name not in wanted:
+            continue
+        if name == "run":
+            place = f"runs/{wait_for_a_run(company, client)}"
+        page.goto(f"{url}/#/{place}")
+        # Rates need some seconds to be known, and the line of the dashboard to be seen.
+        work(company, 25.0 if name in ("dashboard", "map") else 6.0 if name == "run" else 1.5)
+        shoot(page, name)
 
 
 def wait_for_a_run(company: Showcase, client: HubClient) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fileflux.actors.messages import LiveTransfer
 
 CODES_COUNTED = 10_000
-"""Of one code at most: 5 ms of the index."""
+"""Of one code at most, so that a million failed files do not have to be counted."""
 
 transfers = Resource("transfers", "The files of runs.")
 

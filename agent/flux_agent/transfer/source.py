@@ -44,7 +44,7 @@ class SourceMachine(Machine):
         self._early_up_to = 0
         self._paused = False
         self._plan = ChunkPlan()
-        # Chunks on their way through this machine, and the bytes of their frames at most.
+        # Chunks on their way through this machine.
         self._slots_wanted = 0
         self._reading = 0
         self._ready = ReadyFrames(limits.piece_min)

@@ -1,6 +1,7 @@
 /** Numbers and times as people read them. Sizes are IEC, times come with their zone. */
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
 export const NONE = '–';
+export const MIB = 1024 * 1024;
 
 export function bytes(count: number): string {
   const power = count < 1024 ? 0 : Math.min(Math.floor(Math.log2(count) / 10), UNITS.length - 1);

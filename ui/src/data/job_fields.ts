@@ -1,9 +1,9 @@
 /** The less common fields of a job in a form: how they are written there, and what the API is told. */
 import type { Job } from '../api/types.js';
+import { MIB } from './format.js';
 import { textOf } from './form.js';
 
 const HOUR_S = 3600;
-const MIB = 1024 * 1024;
 
 /** What a form says of them, by the names of its controls. */
 export function moreOf(job: Job | undefined) {

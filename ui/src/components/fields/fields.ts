@@ -21,6 +21,13 @@ export function saving(action: Action) {
   </div>`;
 }
 
+/** The choice for an input with `list="zones"` in the same root. */
+export function zones() {
+  return html`<datalist id="zones">
+    ${Intl.supportedValuesOf('timeZone').map(zone => html`<option value=${zone}></option>`)}
+  </datalist>`;
+}
+
 export function text(name: string, label: string, value: string, { required = false, max = 4096 } = {}) {
   return html`<label
     >${label}<input

@@ -48,6 +48,15 @@ describe('ff-timetable', () => {
     expect(table.value).toEqual([NIGHT, DAY]);
   });
 
+  it('leaves alone what is being typed when the same entries come again', async () => {
+    await show([NIGHT]);
+    await page.getByLabelText('From').fill('21:45');
+    const table = await show([{ ...NIGHT }]);
+    expect(table.value).toEqual([{ ...NIGHT, from: '21:45' }]);
+    await show([DAY]);
+    expect(table.value).toEqual([DAY]);
+  });
+
   it.each([
     ['From', '8'],
     ['From', '24:00'],

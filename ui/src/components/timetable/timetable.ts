@@ -3,14 +3,15 @@ import { customElement, property, query, state } from 'lit/decorators.js';
 import { keyed } from 'lit/directives/keyed.js';
 
 import type { TimetableEntry } from '../../api/types.js';
+import { MIB } from '../../data/format.js';
 import { textOf } from '../../data/form.js';
 import { here } from '../../data/zone.js';
 import { base, controls, forms } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
+import { zones } from '../fields/fields.js';
 import { icon } from '../icon/icon.js';
 
 const words = texts.timetable;
-const MIB = 1024 * 1024;
 const ENTRIES_MAX = 100;
 const DAYS: readonly TimetableEntry['days'][number][] = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
 
@@ -72,7 +73,9 @@ export class FfTimetable extends LitElement {
     `,
   ];
 
-  @property({ attribute: false }) entries: readonly TimetableEntry[] = [];
+  /** Read again without a change, it leaves alone what is being typed. */
+  @property({ attribute: false, hasChanged: (one, other) => JSON.stringify(one) !== JSON.stringify(other) })
+  entries: readonly TimetableEntry[] = [];
 
   @state() private rows: readonly TimetableEntry[] = [];
   @query('form') private readonly form!: HTMLFormElement;
@@ -129,26 +132,8 @@ export class FfTimetable extends LitElement {
         )}
       </fieldset>
       <div class="row">
-        <label
-          >${words.from}<input
-            name=${name('from')}
-            required
-            pattern="([01]\\d|2[0-3]):[0-5]\\d"
-            placeholder="08:00"
-            title=${words.timeHelp}
-            autocomplete="off"
-            .defaultValue=${row.from}
-        /></label>
-        <label
-          >${words.to}<input
-            name=${name('to')}
-            required
-            pattern="([01]\\d|2[0-3]):[0-5]\\d|24:00"
-            placeholder="18:00"
-            title=${words.toHelp}
-            autocomplete="off"
-            .defaultValue=${row.to}
-        /></label>
+        ${time(name('from'), words.from, words.timeHelp, row.from)}
+        ${time(name('to'), words.to, words.toHelp, row.to, '|24:00')}
         <label
           >${words.limit}<input
             name=${name('limit')}
@@ -178,13 +163,7 @@ export class FfTimetable extends LitElement {
           ${words.remove}
         </button>
       </div>
-      ${
-        place === 0
-          ? html`<datalist id="zones">
-              ${Intl.supportedValuesOf('timeZone').map(zone => html`<option value=${zone}></option>`)}
-            </datalist>`
-          : nothing
-      }
+      ${place === 0 ? zones() : nothing}
     </li>`;
   }
 
@@ -230,6 +209,18 @@ export class FfTimetable extends LitElement {
   private stay(event: SubmitEvent): void {
     event.preventDefault();
   }
+}
+
+function time(name: string, label: string, help: string, value: string, last = '') {
+  return html`<label
+    >${label}<input
+      name=${name}
+      required
+      pattern=${`([01]\\d|2[0-3]):[0-5]\\d${last}`}
+      title=${help}
+      autocomplete="off"
+      .defaultValue=${value}
+  /></label>`;
 }
 
 declare global {

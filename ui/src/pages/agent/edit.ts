@@ -9,13 +9,13 @@ import '../../components/notice/notice.js';
 import '../../components/timetable/timetable.js';
 import type { FfTimetable } from '../../components/timetable/timetable.js';
 import { Action } from '../../data/action.js';
+import { MIB } from '../../data/format.js';
 import { textOf, words as separated } from '../../data/form.js';
 import type { Hub } from '../../data/hub.js';
 import { base, controls, forms } from '../../styles/shared.js';
 import { texts } from '../../texts.js';
 
 const words = texts.agent;
-const MIB = 1024 * 1024;
 
 /**
  * What people say of an agent, and how much it may move. Call `open`.

@@ -9,6 +9,7 @@ import { icon } from '../../components/icon/icon.js';
 import '../../components/notice/notice.js';
 import { Action } from '../../data/action.js';
 import type { Hub } from '../../data/hub.js';
+import { MIB } from '../../data/format.js';
 import { linesOf, textOf, words as separated } from '../../data/form.js';
 import { bodyOfMore } from '../../data/job_fields.js';
 import { Keep } from '../../data/keep.js';
@@ -25,7 +26,6 @@ import './schedule.js';
 import type { FfSchedule } from './schedule.js';
 
 const words = texts.edit;
-const MIB = 1024 * 1024;
 const AGENTS_MAX = 200;
 
 type End = 'source' | 'destination';

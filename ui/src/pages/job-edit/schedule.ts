@@ -3,6 +3,7 @@ import { customElement, property, state } from 'lit/decorators.js';
 
 import { readable } from '../../api/problem.js';
 import type { Preview } from '../../api/types.js';
+import { zones } from '../../components/fields/fields.js';
 import { moment } from '../../data/format.js';
 import type { Hub } from '../../data/hub.js';
 import { here } from '../../data/zone.js';
@@ -98,15 +99,13 @@ export class FfSchedule extends LitElement {
           this.cron === null
             ? nothing
             : html`<label
-                >${words.timezone}<input
-                  .value=${this.zone ?? ''}
-                  list="zones"
-                  @change=${this.zoned}
-                  autocomplete="off"
-                /><datalist id="zones">
-                  ${Intl.supportedValuesOf('timeZone').map(zone => html`<option value=${zone}></option>`)}
-                </datalist></label
-              >`
+                  >${words.timezone}<input
+                    .value=${this.zone ?? ''}
+                    list="zones"
+                    @change=${this.zoned}
+                    autocomplete="off"
+                /></label>
+                ${zones()}`
         }
       </div>
       ${this.problem ? html`<p class="bad" role="alert">${this.problem}</p>` : nothing}
